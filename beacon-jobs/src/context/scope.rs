@@ -1,0 +1,148 @@
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+
+use super::gate::{Gate, Hold};
+use super::manager::JobContextManager;
+use crate::cancel::CancelReason;
+use crate::clock::until;
+use crate::id::JobId;
+
+/// What the manager, the context and the attempts of a job share.
+#[derive(Debug, Default)]
+pub(crate) struct Scope {
+    token: CancellationToken,
+    reason: OnceLock<CancelReason>,
+    gate: Gate,
+}
+
+impl Scope {
+    /// Ends the scope; the first reason stays. Tells whether this call was the first.
+    pub(crate) fn cancel(&self, reason: CancelReason) -> bool {
+        let first = self.reason.set(reason).is_ok();
+        self.token.cancel();
+        first
+    }
+
+    pub(crate) const fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+
+    pub(crate) fn reason(&self) -> Option<&CancelReason> {
+        self.reason.get()
+    }
+
+    pub(super) const fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Runs `poll` once inside the gate, when no hold is in force.
+    ///
+    /// # Cancellation safety
+    /// Dropping the future before it is ready leaves the gate as it was.
+    pub(crate) async fn enter<T>(&self, poll: impl FnOnce(&mut std::task::Context<'_>) -> T) -> T {
+        self.gate.enter(poll).await
+    }
+
+    /// Holds back new sends; see [`Hold`].
+    pub(crate) fn hold(self: &Arc<Self>) -> impl Future<Output = Hold> + use<> {
+        Hold::new(Arc::clone(self))
+    }
+}
+
+/// The cancellable scope of one running job: the guard of its registration.
+///
+/// Dropping it removes its own registration, and only that; it cancels nothing. It is not `Clone`,
+/// so a registration has one owner; hand out [`token`](Self::token)s instead.
+pub struct JobContext {
+    id: JobId,
+    scope: Arc<Scope>,
+    manager: JobContextManager,
+}
+
+impl JobContext {
+    pub(super) const fn new(id: JobId, scope: Arc<Scope>, manager: JobContextManager) -> Self {
+        Self { id, scope, manager }
+    }
+
+    /// The job's name.
+    #[must_use]
+    pub const fn id(&self) -> &JobId {
+        &self.id
+    }
+
+    /// Waits until the context ends, and tells why.
+    ///
+    /// # Cancellation safety
+    /// Dropping the future changes nothing; waiting again gives the same answer.
+    pub async fn cancelled(&self) -> CancelReason {
+        self.scope.token.cancelled().await;
+        // The reason is always set before the token fires, unless somebody cancelled the plain
+        // token that `token` hands out.
+        self.scope.reason.get_or_init(|| CancelReason::requested("token")).clone()
+    }
+
+    /// Why the context ended, if it has.
+    #[must_use]
+    pub fn reason(&self) -> Option<CancelReason> {
+        self.scope.reason().cloned()
+    }
+
+    /// Whether the context has ended.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.scope.token.is_cancelled()
+    }
+
+    /// Ends the context from inside. Tells whether this call was the first to do so; a later
+    /// reason does not replace the first.
+    pub fn cancel(&self, reason: CancelReason) -> bool {
+        self.scope.cancel(reason)
+    }
+
+    /// A token that fires when the context ends. Cancelling it reaches only what was made from it.
+    #[must_use]
+    pub fn token(&self) -> CancellationToken {
+        self.scope.token.child_token()
+    }
+
+    /// Ends the context with [`CancelReason::Deadline`] at `at`, by the manager's clock. Of several
+    /// deadlines the earliest wins. The waiting task ends with the context.
+    ///
+    /// # Panics
+    /// When called outside a tokio runtime.
+    pub fn set_deadline(&self, at: OffsetDateTime) {
+        let scope = Arc::downgrade(&self.scope);
+        let token = self.scope.token.clone();
+        let clock = self.manager.clock();
+        tokio::spawn(async move {
+            let left = until(&*clock, at);
+            if token.run_until_cancelled(clock.sleep(left)).await.is_some()
+                && let Some(scope) = scope.upgrade()
+            {
+                scope.cancel(CancelReason::Deadline);
+            }
+        });
+    }
+
+    pub(crate) const fn scope(&self) -> &Arc<Scope> {
+        &self.scope
+    }
+}
+
+impl Drop for JobContext {
+    fn drop(&mut self) {
+        self.manager.remove_own(&self.id, &self.scope);
+    }
+}
+
+impl fmt::Debug for JobContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobContext")
+            .field("id", &self.id)
+            .field("reason", &self.scope.reason())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,293 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+
+use super::error::ExecuteError;
+use super::flights::Flights;
+use crate::cancel::CancelReason;
+use crate::clock::{Clock, within};
+use crate::context::Scope;
+use crate::id::{AttemptId, JobId};
+use crate::job::{ExecutionSpec, FailureKind};
+use crate::stop::Handle;
+use crate::store::{Fence, JobStore, SaveHandle, SaveOutcome};
+
+/// How long `save_handle` keeps trying while the store cannot be reached.
+const SAVE_LIMIT: Duration = Duration::from_secs(60);
+const SAVE_PAUSE: Duration = Duration::from_millis(50);
+
+/// Which attempt of which execution an [`ExecutionContext`] is for.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) job: JobId,
+    pub(crate) index: u32,
+    pub(crate) id: AttemptId,
+    pub(crate) number: u32,
+    pub(crate) spec: Arc<ExecutionSpec>,
+    pub(crate) deadline: Option<OffsetDateTime>,
+}
+
+/// What an attempt may do.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Permit {
+    /// It was minted by this incarnation: it may create and begin.
+    Minted,
+    /// It was minted by another: it may only observe what this handle names.
+    Observe(Handle),
+}
+
+/// What an executor is given for one attempt.
+pub struct ExecutionContext {
+    attempt: Attempt,
+    fence: Fence,
+    permit: Permit,
+    scope: Arc<Scope>,
+    token: CancellationToken,
+    reason: OnceLock<CancelReason>,
+    refused: AtomicBool,
+    flights: Flights,
+    store: Arc<dyn JobStore>,
+    clock: Arc<dyn Clock>,
+}
+
+impl ExecutionContext {
+    pub(crate) fn new(
+        attempt: Attempt,
+        fence: Fence,
+        permit: Permit,
+        scope: Arc<Scope>,
+        store: Arc<dyn JobStore>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let token = scope.token().child_token();
+        Self {
+            attempt,
+            fence,
+            permit,
+            scope,
+            token,
+            reason: OnceLock::new(),
+            refused: AtomicBool::new(false),
+            flights: Flights::default(),
+            store,
+            clock,
+        }
+    }
+
+    /// The job's name.
+    #[must_use]
+    pub const fn job_id(&self) -> &JobId {
+        &self.attempt.job
+    }
+
+    /// The execution's place in the job's list, from 0.
+    #[must_use]
+    pub const fn index(&self) -> u32 {
+        self.attempt.index
+    }
+
+    /// The attempt's name: label the remote work with it.
+    #[must_use]
+    pub const fn attempt_id(&self) -> AttemptId {
+        self.attempt.id
+    }
+
+    /// Which attempt of the execution this is, from 1.
+    #[must_use]
+    pub const fn attempt_number(&self) -> u32 {
+        self.attempt.number
+    }
+
+    /// The execution as submitted.
+    #[must_use]
+    pub fn spec(&self) -> &ExecutionSpec {
+        &self.attempt.spec
+    }
+
+    /// Reads the input as the executor's own type.
+    ///
+    /// # Errors
+    /// Kind `invalid_input`, with the path of the field.
+    pub fn input<T: DeserializeOwned>(&self) -> Result<T, ExecuteError> {
+        serde_path_to_error::deserialize(&self.attempt.spec.input).map_err(|error| {
+            let message = format!("input.{}: {}", error.path(), error.inner());
+            ExecuteError::new(FailureKind::InvalidInput, message)
+        })
+    }
+
+    /// The handle of work that another incarnation began. When present, only observe.
+    #[must_use]
+    pub const fn saved_handle(&self) -> Option<&Handle> {
+        match &self.permit {
+            Permit::Observe(handle) => Some(handle),
+            Permit::Minted => None,
+        }
+    }
+
+    /// When the attempt's time is up, if it is limited.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<OffsetDateTime> {
+        self.attempt.deadline
+    }
+
+    /// A token that fires when the attempt is to end.
+    #[must_use]
+    pub fn token(&self) -> CancellationToken {
+        self.token.child_token()
+    }
+
+    /// Why the attempt is to end, once it is.
+    #[must_use]
+    pub fn reason(&self) -> Option<CancelReason> {
+        self.reason.get().or_else(|| self.scope.reason()).cloned()
+    }
+
+    /// Sends a request that creates or begins remote work, and waits for its reply.
+    ///
+    /// Whether the attempt may still begin anything is looked at right before the request is first
+    /// polled, and a cancel taken in this process holds it back while it commits. Once sent, it
+    /// counts as under way until it has ended or `deadline` has passed, and the attempt is not
+    /// sealed before.
+    ///
+    /// # Errors
+    /// Kind `refused` when the attempt may not begin anything: the request was not polled. Kind
+    /// `provider` when the deadline passed: the request may have arrived.
+    ///
+    /// # Cancellation safety
+    /// The runner does not drop it half-way. If the executor itself does, the request is taken to
+    /// be on its way until the deadline.
+    pub async fn starting<F>(&self, deadline: Duration, request: F) -> Result<F::Output, ExecuteError>
+    where
+        F: Future + Send,
+        F::Output: Send,
+    {
+        let mut request = pin!(request);
+        let mut flight = None;
+        let first = {
+            let request = request.as_mut();
+            let flight = &mut flight;
+            self.scope
+                .enter(move |cx| {
+                    self.check_permit()?;
+                    *flight = Some(self.flights.take_off(self.clock.now() + deadline));
+                    Ok::<_, ExecuteError>(request.poll(cx))
+                })
+                .await?
+        };
+        let output = match first {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => within(&*self.clock, deadline, request).await,
+        };
+        if let Some(flight) = flight {
+            flight.land();
+        }
+        output.ok_or_else(|| {
+            ExecuteError::new(FailureKind::Provider, format!("no reply within {} ms", deadline.as_millis()))
+                .retryable()
+        })
+    }
+
+    /// Saves the handle of the attempt's work. `Ok` is the permit to begin it.
+    ///
+    /// The handle is recorded in any case. While the store cannot be reached this waits and tries
+    /// again, for up to a minute.
+    ///
+    /// # Errors
+    /// Kind `refused` when the job was cancelled or lost meanwhile: begin nothing, return the
+    /// error. Kind `provider` when the store could not be reached.
+    ///
+    /// # Cancellation safety
+    /// The runner does not drop it half-way.
+    pub async fn save_handle(&self, handle: &Handle) -> Result<(), ExecuteError> {
+        let deadline = self.clock.now() + SAVE_LIMIT;
+        let flight = self.flights.take_off(self.clock.now());
+        let save = SaveHandle {
+            fence: self.fence,
+            job: self.attempt.job.clone(),
+            index: self.attempt.index,
+            attempt: self.attempt.id,
+            handle: handle.clone(),
+        };
+        let outcome = loop {
+            match self.store.save_handles(std::slice::from_ref(&save)).await {
+                Err(error) if error.is_retryable() && self.clock.now() < deadline => {
+                    tracing::warn!(job.id = %self.attempt.job, attempt = %self.attempt.id, %error, "handle not saved yet");
+                    self.clock.sleep(SAVE_PAUSE).await;
+                }
+                outcome => break outcome.map(|mut outcomes| outcomes.pop()),
+            }
+        };
+        flight.land();
+        match outcome {
+            Ok(Some(SaveOutcome::Granted)) => Ok(()),
+            Ok(Some(SaveOutcome::Refused(refusal))) => {
+                self.refused.store(true, Ordering::Release);
+                Err(ExecuteError::refused(refusal))
+            }
+            Ok(None) => {
+                self.refused.store(true, Ordering::Release);
+                Err(ExecuteError::new(FailureKind::Provider, "the store gave no answer to a save"))
+            }
+            Err(error) => {
+                self.refused.store(true, Ordering::Release);
+                Err(ExecuteError::new(FailureKind::Provider, "the handle could not be saved")
+                    .with_source(error))
+            }
+        }
+    }
+
+    fn check_permit(&self) -> Result<(), ExecuteError> {
+        if let Some(reason) = self.reason() {
+            return Err(ExecuteError::refused(reason));
+        }
+        if self.token.is_cancelled() || self.refused.load(Ordering::Acquire) {
+            return Err(ExecuteError::refused("it was told so before"));
+        }
+        if self.permit != Permit::Minted {
+            return Err(ExecuteError::refused("another incarnation minted it, so it is only observed"));
+        }
+        Ok(())
+    }
+
+    /// Ends this attempt alone; the first reason stays.
+    pub(crate) fn end(&self, reason: CancelReason) {
+        // A second reason changes nothing.
+        let _ = self.reason.set(reason);
+        self.token.cancel();
+    }
+
+    /// Whether `execute` must not be dropped now.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.flights.under_way()
+    }
+
+    /// Waits until no request that was dropped half-way can still arrive.
+    pub(crate) async fn landed(&self) {
+        loop {
+            let left = self.flights.lost_for(&*self.clock);
+            if left.is_zero() {
+                return;
+            }
+            self.clock.sleep(left).await;
+        }
+    }
+}
+
+impl fmt::Debug for ExecutionContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExecutionContext")
+            .field("job", &self.attempt.job)
+            .field("index", &self.attempt.index)
+            .field("attempt", &self.attempt.id)
+            .field("permit", &self.permit)
+            .finish_non_exhaustive()
+    }
+}

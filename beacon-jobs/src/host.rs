@@ -1,0 +1,118 @@
+//! Which process this is, and whether another one still lives.
+
+use std::path::Path;
+use std::{fs, process};
+
+use serde::{Deserialize, Serialize};
+
+/// A process, named so that neither a reused pid nor another machine can be taken for it.
+///
+/// On Linux the fields come from `/etc/machine-id`, `/proc/sys/kernel/random/boot_id`,
+/// `/proc/self/ns/pid` and field 22 of `/proc/<pid>/stat`; elsewhere, and where one cannot be
+/// read, it is empty and [`liveness`](Self::liveness) is [`Liveness::Unknown`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ProcessIdentity {
+    /// The machine.
+    pub machine: String,
+    /// This boot of the machine.
+    pub boot: String,
+    /// The pid namespace in which `pid` counts.
+    pub pid_namespace: String,
+    /// The process id.
+    pub pid: u32,
+    /// When the process started, in clock ticks since boot; tells a reused pid from the first.
+    pub start_time: u64,
+}
+
+/// What can be said about a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liveness {
+    /// It runs (or is stopped by a signal, or waits to be reaped by its parent as a zombie: no).
+    Alive,
+    /// It has ended, also as a zombie.
+    Gone,
+    /// It cannot be seen from here.
+    Unknown,
+}
+
+impl ProcessIdentity {
+    /// This process.
+    #[must_use]
+    pub fn current() -> Self {
+        Self::of(process::id())
+    }
+
+    /// A process of this host and pid namespace, as it is now. `start_time` is 0 when there is none.
+    #[must_use]
+    pub fn of(pid: u32) -> Self {
+        Self {
+            machine: first_line("/etc/machine-id"),
+            boot: first_line("/proc/sys/kernel/random/boot_id"),
+            pid_namespace: fs::read_link("/proc/self/ns/pid")
+                .map(|link| link.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            pid,
+            start_time: stat(pid).map_or(0, |stat| stat.start_time),
+        }
+    }
+
+    /// Whether this process can see the named one at all: same machine, boot and pid namespace.
+    #[must_use]
+    pub fn is_visible(&self) -> bool {
+        let here = Self::current();
+        self.start_time != 0
+            && !self.boot.is_empty()
+            && self.machine == here.machine
+            && self.boot == here.boot
+            && self.pid_namespace == here.pid_namespace
+    }
+
+    /// Whether the process lives. A boot that is over ended all its processes.
+    #[must_use]
+    pub fn liveness(&self) -> Liveness {
+        let here = Self::current();
+        let same_machine = !self.machine.is_empty() && self.machine == here.machine;
+        if same_machine && !self.boot.is_empty() && !here.boot.is_empty() && self.boot != here.boot {
+            return Liveness::Gone;
+        }
+        if !self.is_visible() {
+            return Liveness::Unknown;
+        }
+        match stat(self.pid) {
+            Some(stat) if stat.start_time == self.start_time && !stat.is_over() => Liveness::Alive,
+            _ => Liveness::Gone,
+        }
+    }
+}
+
+pub(crate) struct Stat {
+    pub(crate) state: u8,
+    pub(crate) parent: u32,
+    pub(crate) group: u32,
+    pub(crate) session: u32,
+    pub(crate) start_time: u64,
+}
+
+impl Stat {
+    /// Zombie or dead: it executes nothing any more.
+    pub(crate) const fn is_over(&self) -> bool {
+        matches!(self.state, b'Z' | b'X' | b'x')
+    }
+}
+
+/// Reads `/proc/<pid>/stat`; see proc_pid_stat(5).
+pub(crate) fn stat(pid: u32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the command in parentheses and may itself hold spaces and parentheses.
+    let mut fields = text.get(text.rfind(')')? + 2..)?.split(' ');
+    let state = *fields.next()?.as_bytes().first()?;
+    let parent = fields.next()?.parse().ok()?;
+    let group = fields.next()?.parse().ok()?;
+    let session = fields.next()?.parse().ok()?;
+    let start_time = fields.nth(15)?.parse().ok()?;
+    Some(Stat { state, parent, group, session, start_time })
+}
+
+fn first_line(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(path).ok().and_then(|text| text.lines().next().map(str::to_owned)).unwrap_or_default()
+}

@@ -1,0 +1,22 @@
+//! What a user asks for, and what is known about it.
+//!
+//! A [`JobSpec`] is a list of [`ExecutionSpec`]s with rules; once submitted it is read back as a
+//! [`JobDetail`].
+
+mod check;
+mod failure;
+mod file;
+mod record;
+mod spec;
+
+mod status;
+
+pub use failure::{Failure, FailureKind};
+pub use file::parse_job_file;
+pub use record::{
+    AuditAction, AuditEntry, Cancellation, ExecutionRecord, JobDetail, JobRecord, Progress, StopCounts,
+    StopRecord,
+};
+pub use spec::{ExecutionSpec, JobSpec, OnInterrupt};
+pub(crate) use status::words;
+pub use status::{ExecutionStatus, JobStatus};

@@ -1,0 +1,84 @@
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::id::{AttemptId, IncarnationId};
+
+/// A wish to drive open stops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakeStops {
+    /// Who.
+    pub incarnation: IncarnationId,
+    /// The executors that it has.
+    pub executors: Vec<String>,
+    /// For how long others leave them alone.
+    pub hold: Duration,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// What a stop call brought.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StopUpdate {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Whether the attempt was seen sealed *before* the call that brought this.
+    pub seen_sealed: bool,
+    /// What it brought.
+    pub answer: StopAnswer,
+    /// When the stop is due again, if it stays open.
+    pub due_in: Duration,
+}
+
+/// The answers that move a stop forward.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StopAnswer {
+    /// No answer; `why` says what happened, in one line.
+    Nothing {
+        /// What happened.
+        why: String,
+    },
+    /// The provider has heard.
+    Acknowledged {
+        /// What is known so far.
+        evidence: Value,
+    },
+    /// The provider shows that the work has ended.
+    Ended {
+        /// What shows it.
+        evidence: Value,
+        /// Whether the provider refuses to begin the attempt after this, so that this seals it.
+        seals: bool,
+    },
+    /// The end could not be shown.
+    Unconfirmed {
+        /// Why, in one line.
+        why: String,
+        /// Whether that settles the stop: it counts as over, though it may be asked again.
+        settled: bool,
+        /// Whether it is asked again at all.
+        again: bool,
+    },
+}
+
+/// An administrator's word that a stop is closed though it is not confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloseStop {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The administrator.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseStopOutcome {
+    /// The stop is unconfirmed and settled, never asked again.
+    Closed,
+    /// It was settled before; nothing was changed.
+    AlreadySettled,
+    /// There is no such attempt.
+    NotFound,
+}
