@@ -115,12 +115,16 @@ pub struct StopCounts {
     pub confirmed: u64,
     /// The end could not be shown.
     pub unconfirmed: u64,
+    /// Those of them that are not settled: still driven, the answer may change.
+    #[serde(skip)]
+    pub open: u64,
 }
 
 impl StopCounts {
-    /// Counts `count` more executions whose stop is in this state.
-    pub fn add(&mut self, state: StopState, count: u64) {
+    /// Counts `count` more executions whose stop is in this state, and is settled or not.
+    pub fn add(&mut self, state: StopState, settled: bool, count: u64) {
         self.total += count;
+        self.open += if settled { 0 } else { count };
         *match state {
             StopState::NotNeeded => &mut self.not_needed,
             StopState::Requested => &mut self.requested,

@@ -1,10 +1,10 @@
 //! Where jobs live: the [`JobStore`] trait and the stores that come with the crate.
 
-//mod memory;
+mod memory;
 mod node;
 mod progress;
 mod query;
-//mod rules;
+mod rules;
 mod signal;
 //#[cfg(feature = "sqlite")]
 //pub mod sqlite;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-//pub use memory::MemoryStore;
+pub use memory::MemoryStore;
 pub use node::{Heartbeat, Joined, NodeEnd, NodeIdentity, NodeRecord};
 pub use progress::{
     Claim, ClaimedExecution, ClaimedJob, ExecutionResult, Fence, FinishExecution, FinishJob,

@@ -3,6 +3,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::id::{AttemptId, IncarnationId};
+use crate::stop::SealedBy;
 
 /// A wish to drive open stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +23,8 @@ pub struct TakeStops {
 pub struct StopUpdate {
     /// The attempt.
     pub attempt: AttemptId,
-    /// Whether the attempt was seen sealed *before* the call that brought this.
-    pub seen_sealed: bool,
+    /// The seal of the attempt as it was read *before* the call that brought this.
+    pub seen_seal: Option<SealedBy>,
     /// What it brought.
     pub answer: StopAnswer,
     /// When the stop is due again, if it stays open.

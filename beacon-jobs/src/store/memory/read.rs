@@ -1,0 +1,112 @@
+use time::OffsetDateTime;
+
+use super::state::State;
+use crate::error::{Error, Result};
+use crate::id::JobId;
+use crate::job::{ExecutionRecord, ExecutionStatus, JobDetail, JobRecord, JobStatus, StopCounts};
+use crate::stop::StopState;
+use crate::store::rules::{AttemptRow, ExecutionRow};
+use crate::store::{ExecutionPage, JobFilter, JobList};
+
+impl State {
+    pub(super) fn record(&self, now: OffsetDateTime, id: &JobId) -> Option<JobRecord> {
+        let job = self.jobs.get(id)?;
+        let status = self.status(id)?;
+        let waiting_for = if status == JobStatus::Queued {
+            self.missing_executors(id, |name| {
+                self.nodes
+                    .values()
+                    .any(|node| node.is_alive(now) && node.node.executors.iter().any(|has| has == name))
+            })
+        } else {
+            Vec::new()
+        };
+        Some(JobRecord {
+            id: id.clone(),
+            owner: job.owner.clone(),
+            status,
+            labels: job.rules.labels.clone(),
+            created_at: job.created_at,
+            started_at: job.started_at,
+            finished_at: job.finished_at,
+            progress: self.progress(id),
+            cancellation: job.cancellation.clone(),
+            waiting_for,
+        })
+    }
+
+    pub(super) fn detail(&self, now: OffsetDateTime, id: &JobId, page: ExecutionPage) -> Option<JobDetail> {
+        let record = self.record(now, id)?;
+        let job = self.jobs.get(id)?;
+        let executions = self
+            .executions(id)
+            .zip(&job.specs)
+            .skip(page.offset as usize)
+            .take(page.limit as usize)
+            .map(|((index, execution), spec)| ExecutionRecord {
+                index,
+                executor: spec.executor.clone(),
+                lane: spec.lane.clone(),
+                labels: spec.labels.clone(),
+                status: execution.status,
+                attempt: u32::try_from(execution.attempts.len()).unwrap_or(u32::MAX),
+                started_at: execution.started_at,
+                finished_at: execution.finished_at,
+                error: execution.error.clone(),
+                output: execution.output.clone(),
+                late_output: self.attempts(execution).rev().find_map(|attempt| attempt.late_output.clone()),
+                stop: self
+                    .least_settled(execution)
+                    .and_then(|attempt| attempt.stop.as_ref())
+                    .map(|stop| stop.record()),
+            })
+            .collect();
+        Some(JobDetail { job: record, rules: job.rules.clone(), executions, stops: self.stops(id) })
+    }
+
+    fn least_settled<'a>(&'a self, execution: &'a ExecutionRow) -> Option<&'a AttemptRow> {
+        self.attempts(execution)
+            .filter(|attempt| attempt.stop.is_some())
+            .max_by_key(|attempt| attempt.stop_state().unsettledness())
+    }
+
+    pub(super) fn stops(&self, id: &JobId) -> StopCounts {
+        let mut counts = StopCounts::default();
+        for (_, execution) in self.executions(id) {
+            match self.least_settled(execution) {
+                Some(attempt) => counts.add(attempt.stop_state(), !attempt.has_open_stop(), 1),
+                None if execution.status == ExecutionStatus::Cancelled => {
+                    counts.add(StopState::NotNeeded, true, 1);
+                }
+                None => {}
+            }
+        }
+        counts
+    }
+
+    pub(super) fn list(&self, now: OffsetDateTime, filter: &JobFilter) -> Result<JobList> {
+        let before = match &filter.cursor {
+            Some(cursor) => {
+                cursor.parse().map_err(|_| Error::invalid("cursor", "must come from an earlier answer"))?
+            }
+            None => u64::MAX,
+        };
+        let fits = |id: &&JobId| {
+            self.jobs.get(id).is_some_and(|job| {
+                filter.owner.as_ref().is_none_or(|owner| *owner == job.owner)
+                    && filter.status.is_none_or(|status| self.status(id) == Some(status))
+                    && filter.labels.iter().all(|(key, value)| job.rules.labels.get(key) == Some(value))
+            })
+        };
+        let limit = filter.limit as usize;
+        let mut ids: Vec<&JobId> =
+            self.order.range(..before).rev().map(|(_, id)| id).filter(fits).take(limit + 1).collect();
+        let more = ids.len() > limit;
+        ids.truncate(limit);
+        let last = ids.last().and_then(|id| self.jobs.get(id)).map(|job| job.order.to_string());
+        Ok(JobList {
+            jobs: ids.into_iter().filter_map(|id| self.record(now, id)).collect(),
+            next_cursor: last.filter(|_| more),
+        })
+    }
+}

@@ -1,0 +1,150 @@
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use super::{AttemptRow, Rows};
+use crate::id::AttemptId;
+use crate::stop::{SealedBy, StopState};
+use crate::store::{CloseStop, CloseStopOutcome, Seal, StopAnswer, StopUpdate};
+
+impl AttemptRow {
+    /// Records a seal. The strongest stays; one by the minter reopens what rested on time.
+    pub(super) fn seal(&mut self, now: OffsetDateTime, by: SealedBy) -> bool {
+        match (self.sealed, by) {
+            (None, _) => self.sealed = Some(by),
+            (Some(SealedBy::Time), SealedBy::Minter) => {
+                self.sealed = Some(by);
+                self.reopen(now, "the node that had begun the attempt came back after its seal by time");
+            }
+            (Some(SealedBy::Time), SealedBy::Ended | SealedBy::Stop) => self.sealed = Some(by),
+            _ => return false,
+        }
+        if let Some(stop) = &mut self.stop
+            && !stop.settled
+        {
+            stop.due_at = Some(now);
+        }
+        true
+    }
+
+    /// Opens a confirmed stop again, and says why.
+    pub(super) fn reopen(&mut self, now: OffsetDateTime, why: &str) {
+        if let Some(stop) = &mut self.stop
+            && stop.state == StopState::Confirmed
+        {
+            stop.state = StopState::Requested;
+            stop.settled = false;
+            stop.confirmed_at = None;
+            stop.why = Some(format!("opened again: {why}"));
+            stop.due_at = Some(now);
+        }
+    }
+}
+
+impl Rows {
+    /// Records a seal.
+    pub(crate) fn seal(&mut self, now: OffsetDateTime, seal: Seal) {
+        let Some(attempt) = self.attempts.get_mut(&seal.attempt) else { return };
+        if attempt.seal(now, seal.by) {
+            self.changes.attempt(seal.attempt);
+            if attempt.has_open_stop() {
+                self.changes.stops_due();
+            }
+        }
+    }
+
+    /// Records what a stop call brought.
+    pub(crate) fn record_stop(&mut self, now: OffsetDateTime, update: &StopUpdate) -> Option<StopState> {
+        let attempt = self.attempts.get_mut(&update.attempt)?;
+        let sealed_before = attempt.sealed.is_some() && attempt.sealed == update.seen_seal;
+        let Some(stop) = &mut attempt.stop else { return Some(StopState::NotNeeded) };
+        if stop.state == StopState::Confirmed {
+            return Some(StopState::Confirmed);
+        }
+        stop.tries = stop.tries.saturating_add(1);
+        let again = Some(now + update.due_in);
+        match &update.answer {
+            StopAnswer::Nothing { why } => {
+                stop.why = Some(why.clone());
+                stop.due_at = again;
+            }
+            StopAnswer::Acknowledged { evidence } => {
+                stop.acknowledge(evidence.clone(), "the provider has not shown the end yet");
+                stop.due_at = again;
+            }
+            StopAnswer::Ended { evidence, seals } if sealed_before || *seals => {
+                if !sealed_before {
+                    attempt.sealed = Some(SealedBy::Stop);
+                }
+                let sealed = attempt.sealed.unwrap_or(SealedBy::Stop);
+                stop.state = StopState::Confirmed;
+                stop.settled = true;
+                stop.confirmed_at = Some(now);
+                stop.evidence = Some(with_seal(evidence.clone(), sealed));
+                stop.why = None;
+                stop.due_at = None;
+            }
+            StopAnswer::Ended { evidence, .. } => {
+                stop.acknowledge(
+                    evidence.clone(),
+                    "nothing runs, but a request that begins the work may still be on its way",
+                );
+                // Sealed while the call was under way: the next call may confirm.
+                stop.due_at = if attempt.sealed.is_some() { Some(now) } else { again };
+            }
+            StopAnswer::Unconfirmed { why, settled, again: asked_again } => {
+                stop.state = StopState::Unconfirmed;
+                stop.settled |= *settled;
+                stop.why = Some(why.clone());
+                stop.due_at = if *asked_again { again } else { None };
+            }
+        }
+        let state = stop.state;
+        let job = attempt.job.clone();
+        self.changes.attempt(update.attempt);
+        self.changes.job(&job);
+        Some(state)
+    }
+
+    /// Closes a stop by an administrator's word. The audit entry is the store's to write.
+    pub(crate) fn close_stop(&mut self, close: &CloseStop) -> CloseStopOutcome {
+        let Some(attempt) = self.attempts.get_mut(&close.attempt) else { return CloseStopOutcome::NotFound };
+        let Some(stop) = attempt.stop.as_mut().filter(|stop| !stop.settled) else {
+            return CloseStopOutcome::AlreadySettled;
+        };
+        stop.state = StopState::Unconfirmed;
+        stop.settled = true;
+        stop.why = Some(format!("closed by {}: {}", close.by, close.reason));
+        stop.due_at = None;
+        let job = attempt.job.clone();
+        self.changes.attempt(close.attempt);
+        self.changes.job(&job);
+        CloseStopOutcome::Closed
+    }
+
+    /// The attempt's job, for audit entries.
+    pub(crate) fn job_of(&self, attempt: &AttemptId) -> Option<&crate::JobId> {
+        self.attempts.get(attempt).map(|attempt| &attempt.job)
+    }
+}
+
+impl super::StopRow {
+    /// A stop that was shown as unconfirmed stays so until it is confirmed.
+    fn acknowledge(&mut self, evidence: Value, why: &str) {
+        self.evidence = Some(evidence);
+        if self.state != StopState::Unconfirmed {
+            self.state = StopState::Acknowledged;
+            self.why = Some(why.to_owned());
+        }
+    }
+}
+
+/// Adds to evidence what the seal rests on, for a reader must know when it rests on time alone.
+fn with_seal(evidence: Value, sealed: SealedBy) -> Value {
+    match evidence {
+        Value::Object(mut members) => {
+            members.insert("sealed_by".to_owned(), json!(sealed));
+            Value::Object(members)
+        }
+        other => json!({ "shown": other, "sealed_by": sealed }),
+    }
+}
