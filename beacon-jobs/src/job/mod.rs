@@ -6,9 +6,10 @@
 mod check;
 mod failure;
 mod file;
+pub(crate) mod lanes;
+mod matrix;
 mod record;
 mod spec;
-
 mod status;
 
 pub use failure::{Failure, FailureKind};
