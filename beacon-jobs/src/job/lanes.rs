@@ -8,27 +8,28 @@ use super::spec::ExecutionSpec;
 /// Lanes stand in the order of their first appearance. An execution without a lane is a lane of its
 /// own, one without a step a step of its own. A step ends where another begins: the same word later
 /// in the lane is a new step, so that nothing ever runs before what stands ahead of it in its lane.
-#[cfg_attr(not(test), expect(dead_code, reason = "the runner is what asks"))]
-pub(crate) fn lanes(executions: &[ExecutionSpec]) -> Vec<Vec<Vec<u32>>> {
+pub(crate) fn lanes<'a>(specs: impl IntoIterator<Item = &'a ExecutionSpec>) -> Vec<Vec<Vec<u32>>> {
     let mut lanes: Vec<Vec<Vec<u32>>> = Vec::new();
-    let mut open: HashMap<&str, (usize, Option<&str>)> = HashMap::new();
-    for (index, execution) in (0_u32..).zip(executions) {
-        let step = execution.step.as_deref();
-        let known = execution.lane.as_deref().map(|lane| open.entry(lane).or_insert((lanes.len(), None)));
-        let (place, same_step) = match known {
-            Some((place, last)) => {
-                let same_step = step.is_some() && *last == step;
-                *last = step;
-                (*place, same_step)
-            }
-            None => (lanes.len(), false),
+    let mut known: HashMap<&str, (usize, Option<&str>)> = HashMap::new();
+    for (index, spec) in (0..).zip(specs) {
+        let step = spec.step.as_deref();
+        let Some(lane) = spec.lane.as_deref() else {
+            lanes.push(vec![vec![index]]);
+            continue;
         };
-        if place == lanes.len() {
-            lanes.push(Vec::new());
-        }
-        match lanes[place].last_mut() {
-            Some(side_by_side) if same_step => side_by_side.push(index),
-            _ => lanes[place].push(vec![index]),
+        match known.get_mut(lane) {
+            None => {
+                known.insert(lane, (lanes.len(), step));
+                lanes.push(vec![vec![index]]);
+            }
+            Some((place, last)) => {
+                let lane = &mut lanes[*place];
+                match lane.last_mut() {
+                    Some(side_by_side) if step.is_some() && *last == step => side_by_side.push(index),
+                    _ => lane.push(vec![index]),
+                }
+                *last = step;
+            }
         }
     }
     lanes

@@ -6,7 +6,7 @@
 mod check;
 mod failure;
 mod file;
-pub(crate) mod lanes;
+mod lanes;
 mod matrix;
 mod record;
 mod spec;
@@ -14,6 +14,7 @@ mod status;
 
 pub use failure::{Failure, FailureKind};
 pub use file::parse_job_file;
+pub(crate) use lanes::lanes;
 pub use record::{
     AuditAction, AuditEntry, Cancellation, ExecutionRecord, JobDetail, JobRecord, Progress, StopCounts,
     StopRecord,

@@ -7,8 +7,8 @@ use crate::id::{AttemptId, IncarnationId, JobId};
 use crate::job::JobStatus;
 use crate::stop::{Minter, SealedBy, StopItem};
 use crate::store::{
-    Claim, ClaimedExecution, ClaimedJob, Fence, Heartbeat, HeldJob, Joined, NodeIdentity, NodeRecord,
-    PastAttempt, Release, Seal, Signal, TakeStops,
+    Claim, ClaimedExecution, ClaimedJob, Fence, Heartbeat, HeldJob, Joined, NodeEnd, NodeIdentity,
+    NodeRecord, PastAttempt, Release, Seal, Signal, TakeStops,
 };
 
 /// A node's row.
@@ -16,12 +16,12 @@ use crate::store::{
 pub(super) struct NodeRow {
     pub(super) node: NodeIdentity,
     pub(super) lease_until: OffsetDateTime,
-    pub(super) ended_at: Option<OffsetDateTime>,
+    pub(super) ended: Option<(OffsetDateTime, NodeEnd)>,
 }
 
 impl NodeRow {
     pub(super) fn is_alive(&self, now: OffsetDateTime) -> bool {
-        self.ended_at.is_none() && now < self.lease_until
+        self.ended.is_none() && now < self.lease_until
     }
 }
 
@@ -30,7 +30,7 @@ impl State {
         self.nodes.entry(node.incarnation).or_insert_with(|| NodeRow {
             node: node.clone(),
             lease_until: now + lease,
-            ended_at: None,
+            ended: None,
         });
         Joined::Joined
     }
@@ -45,9 +45,9 @@ impl State {
         }
     }
 
-    pub(super) fn end_node(&mut self, now: OffsetDateTime, id: IncarnationId) {
+    pub(super) fn end_node(&mut self, now: OffsetDateTime, id: IncarnationId, how: NodeEnd) {
         if let Some(node) = self.nodes.get_mut(&id) {
-            node.ended_at.get_or_insert(now);
+            node.ended.get_or_insert((now, how));
         }
         self.signal(Signal::Queued);
     }
@@ -55,7 +55,7 @@ impl State {
     pub(super) fn nodes(&self, now: OffsetDateTime) -> Vec<NodeRecord> {
         self.nodes
             .values()
-            .filter(|node| node.ended_at.is_none())
+            .filter(|node| node.ended.is_none())
             .map(|node| NodeRecord {
                 node: node.node.clone(),
                 lease_until: node.lease_until,
@@ -207,7 +207,10 @@ impl State {
 
     fn minter(&self, now: OffsetDateTime, id: IncarnationId) -> Minter {
         match self.nodes.get(&id) {
-            Some(NodeRow { ended_at: Some(at), .. }) => Minter::Ended(*at),
+            Some(NodeRow { ended: Some((_, NodeEnd::Abandoned)), lease_until, .. }) => {
+                Minter::Expired(*lease_until)
+            }
+            Some(NodeRow { ended: Some((at, _)), .. }) => Minter::Ended(*at),
             Some(node) if now < node.lease_until => Minter::Alive,
             Some(node) => Minter::Expired(node.lease_until),
             // Only an ended node's row is ever deleted, and only when no attempt refers to it.

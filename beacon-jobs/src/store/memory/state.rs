@@ -165,7 +165,7 @@ impl State {
         }
         let minters: BTreeSet<IncarnationId> =
             self.rows.attempts.values().map(|attempt| attempt.fence.incarnation).collect();
-        self.nodes.retain(|id, node| node.ended_at.is_none() || minters.contains(id));
+        self.nodes.retain(|id, node| node.ended.is_none() || minters.contains(id));
         prunable.len() as u64
     }
 
