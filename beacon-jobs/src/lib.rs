@@ -13,8 +13,11 @@ pub mod executor;
 pub mod host;
 mod id;
 pub mod job;
+mod jobs;
+pub mod runner;
 pub mod stop;
 pub mod store;
 
 pub use error::{Error, ErrorKind, Result};
 pub use id::{AttemptId, IdSource, IncarnationId, JobId, RandomIds};
+pub use jobs::{Accepted, CancelAnswer, Jobs, JobsBuilder, Settled};

@@ -217,7 +217,8 @@ pub trait JobStore: Display + Debug + Send + Sync + 'static {
 
     /// Records how attempts ended. A completed one makes its execution completed; any other
     /// result requests the attempt's stop in the same commit, and the execution fails or returns
-    /// to queued as the result says. A refused output is kept as the attempt's late output.
+    /// to queued as the result says. A refused output is kept as the attempt's late output. An
+    /// execution that waits for another attempt may be failed by its last one.
     ///
     /// # Cancellation safety
     /// When dropped, the end may or may not be recorded; the same call again tells.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::{Fence, Signal};
+use super::{ExecutionResult, Fence, FinishExecution, Signal};
 use crate::cancel::StopMode;
 use crate::id::{AttemptId, JobId};
 use crate::job::{ExecutionStatus, Failure, JobStatus, StopRecord};
@@ -55,6 +55,13 @@ impl ExecutionRow {
 
     fn is_current(&self, attempt: AttemptId) -> bool {
         self.status.is_active() && self.attempts.last() == Some(&attempt)
+    }
+
+    /// Whether it waits for another attempt, and this fails it instead.
+    fn is_given_up(&self, finish: &FinishExecution) -> bool {
+        self.status == ExecutionStatus::Queued
+            && self.attempts.last() == Some(&finish.attempt)
+            && matches!(finish.result, ExecutionResult::Failed { retry: false, .. })
     }
 }
 

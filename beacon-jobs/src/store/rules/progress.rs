@@ -124,7 +124,10 @@ impl Rows {
     /// Records how an attempt ended.
     pub(crate) fn finish(&mut self, now: OffsetDateTime, finish: &FinishExecution) -> FinishOutcome {
         let key = (finish.job.clone(), finish.index);
-        let current = self.executions.get(&key).is_some_and(|execution| execution.is_current(finish.attempt));
+        let current = self
+            .executions
+            .get(&key)
+            .is_some_and(|execution| execution.is_current(finish.attempt) || execution.is_given_up(finish));
         let refusal = self.refusal(&finish.job, finish.fence).or_else(|| (!current).then_some(Refusal::Lost));
         let Some(attempt) = self.attempts.get_mut(&finish.attempt) else {
             return FinishOutcome::Refused(refusal.unwrap_or(Refusal::Lost));
