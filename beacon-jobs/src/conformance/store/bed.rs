@@ -130,8 +130,17 @@ impl Bed {
 
     pub(super) async fn node_with(&self, executors: &[&str]) -> IncarnationId {
         let node = self.identity(executors);
-        assert_eq!(self.store.join(&node, HOUR).await.expect("join"), Joined::Joined);
-        node.incarnation
+        loop {
+            match self.store.join(&node, HOUR).await.expect("join") {
+                Joined::Joined => return node.incarnation,
+                // On a store for one node a lapsed one is in the way until it is given up.
+                Joined::Occupied(other) => {
+                    assert!(other.expired, "a second node must enter, or {} allows one only", self.store);
+                    let end = NodeEnd::Abandoned;
+                    self.store.end_node(other.node.incarnation, end).await.expect("end_node");
+                }
+            }
+        }
     }
 
     pub(super) fn identity(&self, executors: &[&str]) -> NodeIdentity {

@@ -105,6 +105,32 @@ pub(super) async fn a_failure_counts(bed: Bed) {
     assert_eq!(counted(&bed, &held).await, 2);
 }
 
+/// A retry would have to wait too long for the older attempt's stop.
+pub(super) async fn an_execution_that_waits_for_another_attempt_may_be_failed_by_its_last(bed: Bed) {
+    let mut spec = spec(1);
+    spec.allow_overlap = true;
+    let held = bed.held_spec("job", spec).await;
+    let first = bed.ended(&held, 0, failed(true)).await;
+    let last = bed.ended(&held, 0, failed(true)).await;
+    let failure = Failure::new(FailureKind::StopUnconfirmed, "the older attempt goes on");
+    let given_up =
+        ExecutionResult::Failed { failure: failure.clone(), output: None, retry: false, counts: true };
+    for (held, attempt) in [(&held.stale(), last), (&held, first)] {
+        let outcome = bed.finish(held.finish(0, attempt, given_up.clone())).await;
+        assert_eq!(outcome, refused(Refusal::Lost));
+    }
+    let outcome = bed.finish(held.finish(0, last, completed(json!("late")))).await;
+    assert_eq!(outcome, refused(Refusal::Lost), "its output came too late");
+    assert_eq!(bed.execution_status(&held.job, 0).await, ExecutionStatus::Queued);
+
+    assert_eq!(bed.finish(held.finish(0, last, given_up.clone())).await, FinishOutcome::Finished);
+
+    let execution = bed.execution(&held.job, 0).await;
+    assert_eq!((execution.status, execution.error), (ExecutionStatus::Failed, Some(failure)));
+    assert_eq!(bed.due().await.len(), 2, "both are still stopped");
+    assert_eq!(bed.finish(held.finish(0, last, given_up)).await, FinishOutcome::Finished, "again");
+}
+
 pub(super) async fn a_completed_retry_leaves_no_error(bed: Bed) {
     let held = bed.held("job", 1).await;
     let first = bed.ended(&held, 0, failed_with_output(true)).await;

@@ -128,6 +128,7 @@ macro_rules! __store_cases {
                 a_failure_with_retry_returns_the_execution_to_queued_and_requests_the_stop
                 an_interruption_requests_the_stop_and_does_not_count
                 a_failure_counts
+                an_execution_that_waits_for_another_attempt_may_be_failed_by_its_last
                 a_completed_retry_leaves_no_error
                 the_same_finish_again_gives_the_same_answer
                 the_same_finish_again_tells_the_truth_also_after_the_job_has_ended
@@ -194,6 +195,7 @@ macro_rules! __store_cases {
                 the_first_record_of_an_end_stays
                 the_end_of_nobody_is_no_error
                 a_stop_tells_what_is_known_of_its_minter
+                a_node_that_was_given_up_is_gone_but_not_known_to_have_ended
                 many_nodes_may_live_at_a_time
                 a_store_for_one_node_refuses_a_second
             }

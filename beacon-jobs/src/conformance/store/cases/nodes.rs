@@ -112,6 +112,21 @@ pub(super) async fn a_stop_tells_what_is_known_of_its_minter(bed: Bed) {
     assert!(matches!(minter().await, Minter::Ended(_)));
 }
 
+/// Nothing is known of a node that was given up, but that its lease ran out.
+pub(super) async fn a_node_that_was_given_up_is_gone_but_not_known_to_have_ended(bed: Bed) {
+    let held = bed.held("job", 1).await;
+    let node = held.fence.incarnation;
+    let attempt = bed.begun(&held, 0).await;
+    opened(bed.cancel(&held.job, &by_alice()).await);
+    bed.lapse(node).await;
+    let before = bed.due_stop(attempt).await.expect("it is due").minter;
+    bed.store.end_node(node, NodeEnd::Abandoned).await.unwrap();
+    assert_eq!(record(&bed, node).await, None);
+    assert_eq!(bed.store.heartbeat(node, HOUR).await.unwrap(), Heartbeat::Lost);
+    assert!(matches!(before, Minter::Expired(_)), "{before:?}");
+    assert_eq!(bed.due_stop(attempt).await.expect("it is due").minter, before);
+}
+
 pub(super) async fn many_nodes_may_live_at_a_time(bed: Bed) {
     if !bed.can(StoreCapability::ManyNodes) {
         return;
@@ -134,6 +149,9 @@ pub(super) async fn a_store_for_one_node_refuses_a_second(bed: Bed) {
         Joined::Joined => panic!("the first node is alive"),
     }
     assert_eq!(record(&bed, second.incarnation).await, None, "a refusal enters nobody");
+    bed.lapse(first).await;
+    let occupied = bed.store.join(&second, Duration::from_secs(60)).await.unwrap();
+    assert!(matches!(occupied, Joined::Occupied(first) if first.expired), "it may still settle");
     bed.end(first).await;
     assert_eq!(bed.store.join(&second, Duration::from_secs(60)).await.unwrap(), Joined::Joined);
 }
