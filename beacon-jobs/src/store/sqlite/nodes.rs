@@ -74,6 +74,7 @@ pub(super) async fn end_node(
     let how = match how {
         NodeEnd::CleanExit => "clean_exit",
         NodeEnd::ProcessGone => "process_gone",
+        NodeEnd::Abandoned => "abandoned",
     };
     let call = link.call(sql::END_NODE).bind(blob(incarnation.as_uuid())).bind(nanos(clock.now())).bind(how);
     link.run(call).await?;

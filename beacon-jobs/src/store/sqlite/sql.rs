@@ -106,7 +106,7 @@ macro_rules! item {
 /// What is known of those who minted attempts.
 macro_rules! minters {
     () => {
-        "SELECT incarnation, lease_until, ended_at FROM beacon_nodes"
+        "SELECT incarnation, lease_until, iif(ended_how = 'abandoned', NULL, ended_at) FROM beacon_nodes"
     };
 }
 
@@ -350,7 +350,7 @@ steps! {
     }
 
     commit END_NODE {
-        "UPDATE beacon_nodes SET ended_at = $2, ended_how = $3 WHERE incarnation = $1 AND ended_at IS NULL"
+        "UPDATE beacon_nodes SET ended_at = $2, ended_how = $3, lease_until = min(lease_until, $2) WHERE incarnation = $1 AND ended_at IS NULL"
     }
 
     commit TAKE_STOPS {
