@@ -488,3 +488,31 @@ reads! {
          WHERE ended_at IS NULL ORDER BY incarnation"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, ConnectOptions, Executor, SqlSafeStr};
+
+    use super::{READS, ROLLBACK, ROLLBACK_TO, STEPS};
+
+    #[tokio::test]
+    async fn every_statement_prepares_on_a_migrated_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("prepare.db");
+        let options =
+            sqlx::sqlite::SqliteConnectOptions::new().filename(file).create_if_missing(true);
+        let mut connection = options.connect().await.unwrap();
+        super::super::migrate::migrate(&mut connection).await.unwrap();
+        let steps = STEPS.iter().flat_map(|(name, step)| [(*name, step.own), (*name, step.host)]);
+        let rest = [("ROLLBACK", ROLLBACK), ("ROLLBACK_TO", ROLLBACK_TO)];
+        let mut count = 0;
+        for (name, script) in steps.chain(READS.iter().copied()).chain(rest) {
+            for statement in script.split("; ").filter(|statement| !statement.trim().is_empty()) {
+                let prepared = connection.prepare(AssertSqlSafe(statement).into_sql_str()).await;
+                assert!(prepared.is_ok(), "{name}: {statement}: {:?}", prepared.err());
+                count += 1;
+            }
+        }
+        assert!(count > 100, "only {count} statements were found");
+    }
+}
