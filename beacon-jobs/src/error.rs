@@ -12,6 +12,8 @@ pub enum ErrorKind {
     /// The store was lost while it committed. The change may or may not have happened;
     /// the same call again gives the truth.
     OutcomeUnknown,
+    /// The id or the idempotency key is taken by something else. Nothing was changed.
+    Conflict,
     /// The store holds something that this version cannot read.
     Corrupt,
     /// Another live node uses a store that only one node may run on.

@@ -5,14 +5,19 @@
 
 pub mod cancel;
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod context;
 mod error;
 pub mod executor;
 pub mod host;
 mod id;
 pub mod job;
+mod jobs;
+pub mod runner;
 pub mod stop;
 pub mod store;
 
 pub use error::{Error, ErrorKind, Result};
 pub use id::{AttemptId, IdSource, IncarnationId, JobId, RandomIds};
+pub use jobs::{Accepted, CancelAnswer, Jobs, JobsBuilder, Settled};

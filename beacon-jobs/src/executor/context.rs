@@ -53,6 +53,10 @@ pub struct ExecutionContext {
     token: CancellationToken,
     reason: OnceLock<CancelReason>,
     refused: AtomicBool,
+    /// The handle is saved, and the permit granted.
+    saved: AtomicBool,
+    /// A request was answered after the handle was saved: the work has begun.
+    begun: AtomicBool,
     flights: Flights,
     store: Arc<dyn JobStore>,
     clock: Arc<dyn Clock>,
@@ -76,6 +80,8 @@ impl ExecutionContext {
             token,
             reason: OnceLock::new(),
             refused: AtomicBool::new(false),
+            saved: AtomicBool::new(false),
+            begun: AtomicBool::new(false),
             flights: Flights::default(),
             store,
             clock,
@@ -189,6 +195,9 @@ impl ExecutionContext {
         if let Some(flight) = flight {
             flight.land();
         }
+        if self.saved.load(Ordering::Acquire) {
+            self.begun.store(true, Ordering::Release);
+        }
         output.ok_or_else(|| {
             ExecuteError::new(FailureKind::Provider, format!("no reply within {} ms", deadline.as_millis()))
                 .retryable()
@@ -227,7 +236,10 @@ impl ExecutionContext {
         };
         flight.land();
         match outcome {
-            Ok(Some(SaveOutcome::Granted)) => Ok(()),
+            Ok(Some(SaveOutcome::Granted)) => {
+                self.saved.store(true, Ordering::Release);
+                Ok(())
+            }
             Ok(Some(SaveOutcome::Refused(refusal))) => {
                 self.refused.store(true, Ordering::Release);
                 Err(ExecuteError::refused(refusal))
@@ -267,6 +279,23 @@ impl ExecutionContext {
     /// Whether `execute` must not be dropped now.
     pub(crate) fn is_sending(&self) -> bool {
         self.flights.under_way()
+    }
+
+    /// Whether a request of the attempt may still arrive at the provider.
+    pub(crate) fn may_be_sending(&self) -> bool {
+        self.is_sending() || !self.flights.lost_for(&*self.clock).is_zero()
+    }
+
+    /// Whether the attempt has come so far that another node can go on watching it.
+    pub(crate) fn is_watching(&self, two_step: bool) -> bool {
+        if self.is_sending() {
+            return false;
+        }
+        match self.permit {
+            Permit::Observe(_) => true,
+            Permit::Minted if two_step => self.begun.load(Ordering::Acquire),
+            Permit::Minted => self.saved.load(Ordering::Acquire),
+        }
     }
 
     /// Waits until no request that was dropped half-way can still arrive.

@@ -5,7 +5,7 @@ mod capabilities;
 mod context;
 mod error;
 mod flights;
-//pub mod function;
+pub mod function;
 
 use std::fmt::{Debug, Display};
 

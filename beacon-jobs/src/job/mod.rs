@@ -6,13 +6,15 @@
 mod check;
 mod failure;
 mod file;
+mod lanes;
+mod matrix;
 mod record;
 mod spec;
-
 mod status;
 
 pub use failure::{Failure, FailureKind};
 pub use file::parse_job_file;
+pub(crate) use lanes::lanes;
 pub use record::{
     AuditAction, AuditEntry, Cancellation, ExecutionRecord, JobDetail, JobRecord, Progress, StopCounts,
     StopRecord,

@@ -52,4 +52,6 @@ pub enum NodeEnd {
     CleanExit,
     /// Its process is gone from its host.
     ProcessGone,
+    /// Its lease ran out and nothing more can be learnt. Its attempts can only be sealed by time.
+    Abandoned,
 }

@@ -119,8 +119,8 @@ impl JobStore for MemoryStore {
         Ok(self.write(|state, now| state.heartbeat(now, incarnation, lease)))
     }
 
-    async fn end_node(&self, incarnation: IncarnationId, _: NodeEnd) -> Result<()> {
-        self.write(|state, now| state.end_node(now, incarnation));
+    async fn end_node(&self, incarnation: IncarnationId, how: NodeEnd) -> Result<()> {
+        self.write(|state, now| state.end_node(now, incarnation, how));
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::{Fence, Signal};
+use super::{ExecutionResult, Fence, FinishExecution, Signal};
 use crate::cancel::StopMode;
 use crate::id::{AttemptId, JobId};
 use crate::job::{ExecutionStatus, Failure, JobStatus, StopRecord};
@@ -55,6 +55,13 @@ impl ExecutionRow {
 
     fn is_current(&self, attempt: AttemptId) -> bool {
         self.status.is_active() && self.attempts.last() == Some(&attempt)
+    }
+
+    /// Whether it waits for another attempt, and this fails it instead.
+    fn is_given_up(&self, finish: &FinishExecution) -> bool {
+        self.status == ExecutionStatus::Queued
+            && self.attempts.last() == Some(&finish.attempt)
+            && matches!(finish.result, ExecutionResult::Failed { retry: false, .. })
     }
 }
 
@@ -126,6 +133,12 @@ impl AttemptRow {
     /// Whether a stop of it is asked for and not settled.
     pub(crate) fn has_open_stop(&self) -> bool {
         self.stop.as_ref().is_some_and(|stop| !stop.settled)
+    }
+
+    /// The order in which an execution's attempts are shown: the greatest first. An open stop goes
+    /// before a settled one in the same state, or it would be hidden, and pruned with its job.
+    pub(crate) fn unsettledness(&self) -> (bool, u8) {
+        (self.has_open_stop(), self.stop_state().unsettledness())
     }
 
     pub(crate) fn stop_item(&self, minter: crate::stop::Minter) -> Option<StopItem> {

@@ -1,0 +1,316 @@
+use std::future::{Future, poll_fn};
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+
+use futures_util::FutureExt;
+use serde_json::Value;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use tracing::Instrument;
+
+use super::job::JobRun;
+use crate::cancel::{CancelReason, CancelRequest};
+use crate::clock::until;
+use crate::executor::{Attempt, ExecuteError, ExecutionContext, Executor, Permit};
+use crate::id::{AttemptId, JobId};
+use crate::job::{Failure, FailureKind, OnInterrupt};
+use crate::stop::SealedBy;
+use crate::store::{ExecutionResult, FinishExecution, FinishOutcome, Seal};
+
+/// How the runner's loops reach an attempt's task.
+#[derive(Debug)]
+pub(super) struct AttemptControl {
+    pub(super) job: JobId,
+    force_at: watch::Sender<Option<OffsetDateTime>>,
+}
+
+impl AttemptControl {
+    /// Tells from when on the work is not waited for any more. The earliest time stays.
+    pub(super) fn hasten(&self, at: OffsetDateTime) {
+        self.force_at.send_if_modified(|force_at| {
+            let earlier = force_at.is_none_or(|known| at < known);
+            if earlier {
+                *force_at = Some(at);
+            }
+            earlier
+        });
+    }
+}
+
+/// What follows an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AttemptEnd {
+    /// Nothing by this node.
+    Over,
+    /// Another attempt.
+    Retry { counts: bool },
+}
+
+/// An attempt that this node knows of: while this lives, nobody seals it but its own task.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    run: Arc<JobRun>,
+    id: AttemptId,
+    control: Arc<AttemptControl>,
+}
+
+/// Makes an attempt known to the node.
+pub(super) fn prepare(run: &Arc<JobRun>, id: AttemptId) -> Prepared {
+    let control =
+        Arc::new(AttemptControl { job: run.claimed.id.clone(), force_at: watch::Sender::new(None) });
+    run.node.attempts.insert(id, Arc::clone(&control));
+    Prepared { run: Arc::clone(run), id, control }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        self.run.node.attempts.remove(&self.id);
+    }
+}
+
+type Outcome = Result<Value, ExecuteError>;
+
+/// What ends the first part of an attempt.
+enum Event {
+    Done(Outcome),
+    Ended(CancelReason),
+    Detached,
+}
+
+impl Prepared {
+    /// Runs the attempt in a task of its own, which goes on when this future is dropped.
+    pub(super) async fn run(self, attempt: Attempt, permit: Permit, counted: u32) -> AttemptEnd {
+        let run = Arc::clone(&self.run);
+        let span = tracing::info_span!("attempt", index = attempt.index, attempt = %attempt.id);
+        let task = run.node.work.track_future(self.drive(attempt, permit, counted).instrument(span));
+        // A panic of the executor is caught inside; one of ours ends as "nothing by this node".
+        run.attempts.spawn(task).await.unwrap_or(AttemptEnd::Over)
+    }
+
+    async fn drive(self, attempt: Attempt, permit: Permit, counted: u32) -> AttemptEnd {
+        let node = &self.run.node;
+        let Some(executor) = node.executors.get(&attempt.spec.executor).map(Arc::clone) else {
+            return AttemptEnd::Over;
+        };
+        // Only the incarnation that minted an attempt can say that it sends nothing more for it.
+        let minted = permit == Permit::Minted;
+        let cx = ExecutionContext::new(
+            attempt,
+            self.run.claimed.fence,
+            permit,
+            Arc::clone(&self.run.scope),
+            Arc::clone(node.store()),
+            Arc::clone(node.jobs.clock()),
+        );
+        let execute = AssertUnwindSafe(executor.execute(&cx)).catch_unwind();
+        let execute = async { execute.await.unwrap_or_else(|_| Err(panicked())) };
+        let mut execute = Some(Box::pin(execute));
+        let event = self.run_until_event(&cx, &*executor, execute.as_mut().map(Pin::as_mut)).await;
+        let end = match event {
+            Event::Done(outcome) => {
+                drop(execute);
+                let (result, end) = self.judge(outcome, counted);
+                let sealed = minted && !cx.may_be_sending();
+                self.finish(&cx, result, sealed).await;
+                if minted && !sealed {
+                    cx.landed().await;
+                    self.seal().await;
+                }
+                end
+            }
+            Event::Detached => {
+                // Nothing is under way: the release that hands it over seals it.
+                drop(execute);
+                if minted {
+                    self.run.detach(self.id);
+                }
+                AttemptEnd::Over
+            }
+            Event::Ended(reason) => {
+                let end = self.end(&cx, &reason, counted).await;
+                let late = self.wind_down(&cx, &reason, execute.as_mut().map(Pin::as_mut)).await;
+                drop(execute);
+                cx.landed().await;
+                self.leave_behind(&cx, late, minted).await;
+                end
+            }
+        };
+        drop(self);
+        end
+    }
+
+    /// Polls the work until it is done, or the attempt is to end, or it can be handed over.
+    async fn run_until_event<F>(
+        &self,
+        cx: &ExecutionContext,
+        executor: &dyn Executor,
+        execute: Option<Pin<&mut F>>,
+    ) -> Event
+    where
+        F: Future<Output = Outcome> + Send,
+    {
+        let Some(mut execute) = execute else { return Event::Detached };
+        let capabilities = executor.capabilities();
+        let mut ended = pin!(self.ended(cx));
+        let mut draining = pin!(self.run.node.draining.cancelled());
+        let mut drains = false;
+        poll_fn(|task| {
+            if let Poll::Ready(outcome) = execute.as_mut().poll(task) {
+                return Poll::Ready(Event::Done(outcome));
+            }
+            drains = drains || draining.as_mut().poll(task).is_ready();
+            if drains && capabilities.resume && cx.is_watching(capabilities.two_step) {
+                return Poll::Ready(Event::Detached);
+            }
+            ended.as_mut().poll(task).map(Event::Ended)
+        })
+        .await
+    }
+
+    /// Waits until the attempt is to end, and tells why.
+    async fn ended(&self, cx: &ExecutionContext) -> CancelReason {
+        let clock = self.run.node.clock();
+        let time_is_up = async {
+            match cx.deadline() {
+                Some(deadline) => clock.sleep(until(clock, deadline)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.run.scope.token().cancelled() => {}
+            () = time_is_up => cx.end(CancelReason::Deadline),
+        }
+        cx.reason().unwrap_or(CancelReason::LeaseLost)
+    }
+
+    /// Records the end of an attempt that was told to end, where that is this task's to do.
+    async fn end(&self, cx: &ExecutionContext, reason: &CancelReason, counted: u32) -> AttemptEnd {
+        let rules = &self.run.claimed.rules;
+        let (failure, retry, counts) = match (reason, self.run.scope.reason()) {
+            (CancelReason::Shutdown, _) => {
+                let retry = rules.on_interrupt == OnInterrupt::Retry;
+                (Failure::new(FailureKind::Interrupted, "the node shut down"), retry, false)
+            }
+            (CancelReason::Deadline, None) => {
+                let retry = counted < rules.max_attempts;
+                (Failure::new(FailureKind::Timeout, "the time of the attempt was up"), retry, true)
+            }
+            // The commit that ended the job ended the attempt, or another node holds it.
+            _ => return AttemptEnd::Over,
+        };
+        let result = ExecutionResult::Failed { failure, output: None, retry, counts };
+        self.finish(cx, result, false).await;
+        if retry { AttemptEnd::Retry { counts } } else { AttemptEnd::Over }
+    }
+
+    /// Goes on polling the work until it returns, or its grace is over and no request of it is
+    /// under way.
+    async fn wind_down<F>(
+        &self,
+        cx: &ExecutionContext,
+        reason: &CancelReason,
+        execute: Option<Pin<&mut F>>,
+    ) -> Option<Outcome>
+    where
+        F: Future<Output = Outcome> + Send,
+    {
+        let mut execute = execute?;
+        let clock = self.run.node.clock();
+        if *reason == CancelReason::LeaseLost {
+            self.control.hasten(clock.now());
+        }
+        let mut forced = pin!(self.forced());
+        let mut force = false;
+        poll_fn(|task| {
+            if let Poll::Ready(outcome) = execute.as_mut().poll(task) {
+                return Poll::Ready(Some(outcome));
+            }
+            force = force || forced.as_mut().poll(task).is_ready();
+            if force && !cx.is_sending() { Poll::Ready(None) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// Waits until the grace is over. It is known from the attempt's stop, once a driver has it.
+    async fn forced(&self) {
+        let clock = self.run.node.clock();
+        let latest = clock.now() + CancelRequest::MAX_GRACE;
+        let mut force_at = self.control.force_at.subscribe();
+        loop {
+            let at = force_at.borrow_and_update().unwrap_or(latest);
+            tokio::select! {
+                biased;
+                () = clock.sleep(until(clock, at)) => return,
+                changed = force_at.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    fn judge(&self, outcome: Outcome, counted: u32) -> (ExecutionResult, AttemptEnd) {
+        let rules = &self.run.claimed.rules;
+        let error = match outcome {
+            Ok(output) => return (ExecutionResult::Completed(output), AttemptEnd::Over),
+            Err(error) => error,
+        };
+        tracing::info!(%error, kind = %error.failure().kind, "attempt failed");
+        let interrupted = error.failure().kind == FailureKind::Interrupted;
+        let retry = if interrupted {
+            rules.on_interrupt == OnInterrupt::Retry
+        } else {
+            error.is_retryable() && counted < rules.max_attempts
+        };
+        let counts = !interrupted;
+        let result = ExecutionResult::Failed {
+            failure: error.failure().clone(),
+            output: error.output().cloned(),
+            retry,
+            counts,
+        };
+        (result, if retry { AttemptEnd::Retry { counts } } else { AttemptEnd::Over })
+    }
+
+    async fn finish(&self, cx: &ExecutionContext, result: ExecutionResult, sealed: bool) {
+        let finish = FinishExecution {
+            fence: self.run.claimed.fence,
+            job: self.run.claimed.id.clone(),
+            index: cx.index(),
+            attempt: self.id,
+            result,
+            sealed,
+        };
+        let store = self.run.node.store();
+        let call = || async { Ok(store.finish(std::slice::from_ref(&finish)).await?.pop()) };
+        if let Some(Some(FinishOutcome::Refused(refusal))) = self.run.node.persist("finish", call).await {
+            tracing::debug!(%refusal, "the attempt's end is not the outcome");
+            self.run.node.wake.watch.notify_one();
+        }
+    }
+
+    /// Keeps a late output, and seals what this node minted.
+    async fn leave_behind(&self, cx: &ExecutionContext, late: Option<Outcome>, minted: bool) {
+        let output = match late {
+            Some(Ok(output)) => Some(output),
+            Some(Err(error)) => error.output().cloned(),
+            None => None,
+        };
+        match output {
+            // Its job, or the attempt, has ended: the store refuses it as a result and keeps it.
+            Some(output) => self.finish(cx, ExecutionResult::Completed(output), minted).await,
+            None if minted => self.seal().await,
+            None => {}
+        }
+    }
+
+    async fn seal(&self) {
+        let seal = Seal { attempt: self.id, by: SealedBy::Minter };
+        let store = self.run.node.store();
+        self.run.node.persist("seal", || store.seal(std::slice::from_ref(&seal))).await;
+    }
+}
+
+fn panicked() -> ExecuteError {
+    ExecuteError::new(FailureKind::Panicked, "the executor panicked")
+}

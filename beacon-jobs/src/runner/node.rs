@@ -1,0 +1,126 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashmap::DashMap;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::attempt::AttemptControl;
+use super::job::RunningJob;
+use super::limits::Limits;
+use super::options::RunnerOptions;
+use crate::cancel::CancelReason;
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::executor::Executor;
+use crate::id::{AttemptId, IncarnationId, JobId};
+use crate::jobs::Jobs;
+use crate::store::JobStore;
+
+/// What all tasks of a runner share.
+pub(super) struct Node {
+    pub(super) jobs: Jobs,
+    pub(super) options: RunnerOptions,
+    pub(super) executors: BTreeMap<String, Arc<dyn Executor>>,
+    pub(super) limits: Limits,
+    /// This life of the node; `None` while a lost one settles.
+    pub(super) incarnation: watch::Sender<Option<IncarnationId>>,
+    pub(super) running: DashMap<JobId, RunningJob>,
+    pub(super) attempts: DashMap<AttemptId, Arc<AttemptControl>>,
+    /// Job and attempt tasks.
+    pub(super) work: TaskTracker,
+    pub(super) wake: Wakes,
+    /// No new work is begun.
+    pub(super) draining: CancellationToken,
+    /// Everything ends.
+    pub(super) closed: CancellationToken,
+}
+
+/// What wakes the runner's loops before their next poll.
+#[derive(Debug, Default)]
+pub(super) struct Wakes {
+    pub(super) claim: Notify,
+    pub(super) watch: Notify,
+    pub(super) stops: Notify,
+}
+
+impl Node {
+    pub(super) fn store(&self) -> &Arc<dyn JobStore> {
+        self.jobs.store()
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &**self.jobs.clock()
+    }
+
+    pub(super) fn executor_names(&self) -> Vec<String> {
+        self.executors.keys().cloned().collect()
+    }
+
+    pub(super) fn running_ids(&self) -> Vec<JobId> {
+        let mut ids: Vec<JobId> = self.running.iter().map(|running| running.key().clone()).collect();
+        ids.sort();
+        ids
+    }
+
+    /// Ends all contexts without a word to the store.
+    pub(super) fn give_up_all(&self) {
+        for running in &self.running {
+            running.scope.cancel(CancelReason::LeaseLost);
+        }
+    }
+
+    /// Waits for a wake or the next poll; `false` when the runner ends.
+    ///
+    /// # Cancellation safety
+    /// Dropping the future loses no wake.
+    pub(super) async fn pause(&self, wake: &Notify, limit: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.closed.cancelled() => false,
+            () = wake.notified() => true,
+            () = self.clock().sleep(limit) => true,
+        }
+    }
+
+    /// Repeats a store call while it may succeed later; `None` when the runner ends first or the
+    /// store says that it never will.
+    ///
+    /// # Cancellation safety
+    /// That of the call.
+    pub(super) async fn persist<T, F>(&self, what: &'static str, call: impl Fn() -> F + Send) -> Option<T>
+    where
+        F: Future<Output = Result<T>> + Send,
+    {
+        let mut pause = Duration::from_millis(20);
+        loop {
+            match call().await {
+                Ok(value) => return Some(value),
+                Err(error) if error.is_retryable() => {
+                    tracing::warn!(%error, "{what}: the store does not answer, trying again");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "{what}: the store refuses");
+                    return None;
+                }
+            }
+            let retry = self.closed.run_until_cancelled(self.clock().sleep(pause)).await;
+            retry?;
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("incarnation", &*self.incarnation.borrow())
+            .field("running", &self.running.len())
+            .field("attempts", &self.attempts.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,271 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::json;
+use time::OffsetDateTime;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::task::TaskTracker;
+
+use super::node::Node;
+use crate::clock::{until, within};
+use crate::executor::{Capabilities, Executor};
+use crate::id::AttemptId;
+use crate::stop::{Minter, SealedBy, StopItem, StopRequest, StopState, StopStatus};
+use crate::store::{Seal, StopAnswer, StopUpdate, TakeStops};
+
+/// How many stop calls may be under way at once.
+const MOST_CALLS: usize = 256;
+const BATCH: u32 = 256;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Drives open stops until they are settled.
+#[derive(Debug)]
+pub(super) struct StopDriver {
+    node: Arc<Node>,
+    calls: Arc<Semaphore>,
+    /// Attempts whose stop is being driven here, each with what came for it meanwhile.
+    driven: Mutex<HashMap<AttemptId, Option<StopItem>>>,
+    /// When the next stop is due that was put off here.
+    next_due: Mutex<Option<OffsetDateTime>>,
+    tasks: TaskTracker,
+}
+
+impl StopDriver {
+    pub(super) fn new(node: Arc<Node>) -> Arc<Self> {
+        Arc::new(Self {
+            node,
+            calls: Arc::new(Semaphore::new(MOST_CALLS)),
+            driven: Mutex::default(),
+            next_due: Mutex::default(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Runs until the runner ends.
+    pub(super) async fn run(self: Arc<Self>, mut local: mpsc::UnboundedReceiver<Vec<StopItem>>) {
+        let node = &self.node;
+        loop {
+            let pause = self.pause();
+            tokio::select! {
+                biased;
+                () = node.closed.cancelled() => return,
+                Some(items) = local.recv() => {
+                    for item in items {
+                        self.drive(item);
+                    }
+                    continue;
+                }
+                () = node.wake.stops.notified() => {}
+                () = node.clock().sleep(pause) => {}
+            }
+            if let Err(error) = self.take().await {
+                tracing::warn!(%error, "open stops could not be read");
+            }
+        }
+    }
+
+    /// How many stops are being driven here now.
+    pub(super) fn driven(&self) -> usize {
+        self.driven_map().len()
+    }
+
+    fn pause(&self) -> Duration {
+        let due = *self.next_due.lock().unwrap_or_else(PoisonError::into_inner);
+        let poll = self.node.options.poll;
+        due.map_or(poll, |due| until(self.node.clock(), due).min(poll))
+    }
+
+    async fn take(self: &Arc<Self>) -> crate::Result<()> {
+        let Some(incarnation) = *self.node.incarnation.borrow() else { return Ok(()) };
+        self.next_due.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let take = TakeStops {
+            incarnation,
+            executors: self.node.executor_names(),
+            // Twice at once is harmless, for stops are idempotent; a lost answer costs this long.
+            hold: self.node.options.poll * 5,
+            limit: BATCH,
+        };
+        loop {
+            let items = self.node.store().take_stops(&take).await?;
+            let full = items.len() >= BATCH as usize;
+            for item in items {
+                self.drive(item);
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes one stop call, in a task of its own; while one is under way for the same attempt, the
+    /// item waits for its end.
+    fn drive(self: &Arc<Self>, item: StopItem) {
+        if let Some(control) = self.node.attempts.get(&item.attempt) {
+            control.hasten(item.force_at);
+        }
+        {
+            let mut driven = self.driven_map();
+            if let Some(waiting) = driven.get_mut(&item.attempt) {
+                *waiting = Some(item);
+                return;
+            }
+            driven.insert(item.attempt, None);
+        }
+        let driver = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let attempt = item.attempt;
+            let mut next = Some(item);
+            while let Some(item) = next {
+                driver.call(item).await;
+                let mut driven = driver.driven_map();
+                next = driven.get_mut(&attempt).and_then(Option::take);
+                if next.is_none() {
+                    driven.remove(&attempt);
+                }
+            }
+        });
+    }
+
+    fn driven_map(&self) -> std::sync::MutexGuard<'_, HashMap<AttemptId, Option<StopItem>>> {
+        self.driven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn call(&self, mut item: StopItem) {
+        let node = &self.node;
+        let Some(executor) = node.executors.get(&item.executor).map(Arc::clone) else { return };
+        let capabilities = executor.capabilities();
+        if item.sealed.is_none() {
+            item.sealed = self.seal(&item, &capabilities).await;
+        }
+        let (answer, ask_again) = match (&item.handle, item.sealed) {
+            // Its minter is about to save a handle or to seal it; both make the stop due at once.
+            (None, None) => return,
+            (None, Some(_)) => never_saved(&capabilities),
+            (Some(_), _) => self.ask(&*executor, &item, &capabilities).await,
+        };
+        let due_in = self.due_in(&item, ask_again);
+        let update = StopUpdate { attempt: item.attempt, seen_seal: item.sealed, answer, due_in };
+        let store = node.store();
+        let recorded = node.persist("stop", || store.record_stops(std::slice::from_ref(&update))).await;
+        match recorded.and_then(|mut states| states.pop()).flatten() {
+            Some(StopState::Confirmed) => {
+                tracing::info!(job.id = %item.job, index = item.index, attempt = %item.attempt, "stop confirmed");
+            }
+            Some(_) => self.put_off(node.clock().now() + due_in),
+            None => {}
+        }
+    }
+
+    /// Seals an attempt where this node can tell that no request of it is under way.
+    async fn seal(&self, item: &StopItem, capabilities: &Capabilities) -> Option<SealedBy> {
+        let node = &self.node;
+        let now = node.clock().now();
+        let mine = *node.incarnation.borrow() == Some(item.incarnation);
+        let by = match item.minter {
+            _ if mine && !node.attempts.contains_key(&item.attempt) => SealedBy::Minter,
+            Minter::Ended(at) if now >= at + capabilities.start_deadline => SealedBy::Ended,
+            Minter::Expired(at) if now >= at + capabilities.start_deadline => SealedBy::Time,
+            _ => return None,
+        };
+        let seal = Seal { attempt: item.attempt, by };
+        let store = node.store();
+        node.persist("seal", || store.seal(std::slice::from_ref(&seal))).await.map(|()| by)
+    }
+
+    /// Asks the executor to stop the attempt.
+    async fn ask(
+        &self,
+        executor: &dyn Executor,
+        item: &StopItem,
+        capabilities: &Capabilities,
+    ) -> (StopAnswer, Duration) {
+        let node = &self.node;
+        let pause = self.backoff(item.tries);
+        let nothing = |why: String| {
+            if self.is_overdue(item, capabilities) {
+                (StopAnswer::Unconfirmed { why, settled: false, again: true }, pause)
+            } else {
+                (StopAnswer::Nothing { why }, pause)
+            }
+        };
+        let Some(handle) = &item.handle else { return nothing("no handle was saved".to_owned()) };
+        let Ok(_permit) = self.calls.acquire().await else { return nothing("the runner ends".to_owned()) };
+        let request =
+            StopRequest::new(item.attempt, until(node.clock(), item.force_at), item.sealed.is_some());
+        let call = executor.stop(handle, &request);
+        match within(node.clock(), node.options.stop_call_limit, call).await {
+            Some(Ok(StopStatus::Confirmed { evidence })) => {
+                let seals = capabilities.refuses_start_after_stop;
+                (StopAnswer::Ended { evidence, seals }, node.options.poll)
+            }
+            Some(Ok(StopStatus::Acknowledged { evidence, ask_again })) => {
+                let ask_again = ask_again.max(self.backoff(item.tries.saturating_sub(4)) / 4);
+                if self.is_overdue(item, capabilities) {
+                    let why = "the provider has heard, and does not show the end".to_owned();
+                    (StopAnswer::Unconfirmed { why, settled: false, again: true }, ask_again)
+                } else {
+                    (StopAnswer::Acknowledged { evidence }, ask_again)
+                }
+            }
+            Some(Ok(StopStatus::Unconfirmable { why, ask_again })) => {
+                let again = ask_again.is_some();
+                let ask_again = ask_again.unwrap_or(pause).max(self.backoff(item.tries) / 4);
+                (StopAnswer::Unconfirmed { why, settled: true, again }, ask_again)
+            }
+            Some(Err(error)) => {
+                tracing::warn!(job.id = %item.job, attempt = %item.attempt, %error, "stop call failed");
+                nothing(format!("the provider did not answer: {error}"))
+            }
+            None => nothing(format!("the provider did not answer within {:?}", node.options.stop_call_limit)),
+        }
+    }
+
+    fn is_overdue(&self, item: &StopItem, capabilities: &Capabilities) -> bool {
+        self.node.clock().now() >= item.requested_at + capabilities.confirm_limit
+    }
+
+    fn backoff(&self, tries: u32) -> Duration {
+        FIRST_PAUSE.saturating_mul(1 << tries.min(16)).min(self.node.options.max_stop_pause)
+    }
+
+    /// When the stop is due again: also when its grace ends, for then it is asked by force.
+    fn due_in(&self, item: &StopItem, ask_again: Duration) -> Duration {
+        let grace = until(self.node.clock(), item.force_at);
+        let pause = ask_again.min(self.node.options.max_stop_pause);
+        if grace.is_zero() { pause } else { pause.min(grace) }
+    }
+
+    fn put_off(&self, due: OffsetDateTime) {
+        let mut next = self.next_due.lock().unwrap_or_else(PoisonError::into_inner);
+        if next.is_none_or(|known| due < known) {
+            *next = Some(due);
+            drop(next);
+            // Lets the loop reckon its pause anew.
+            self.node.wake.stops.notify_one();
+        }
+    }
+}
+
+/// The stop of a sealed attempt for which no handle was ever saved.
+fn never_saved(capabilities: &Capabilities) -> (StopAnswer, Duration) {
+    let answer = if capabilities.two_step {
+        StopAnswer::Ended {
+            evidence: json!({
+                "never_began": true,
+                "shown_by": "no handle was saved, and nothing begins without one",
+            }),
+            seals: false,
+        }
+    } else {
+        let limit = capabilities.lifetime_limit;
+        let until =
+            limit.map_or_else(String::new, |limit| format!("; the provider ends it within {limit:?}"));
+        StopAnswer::Unconfirmed {
+            why: format!("it may have begun, and no handle was saved to stop it by{until}"),
+            settled: true,
+            again: false,
+        }
+    };
+    (answer, Duration::ZERO)
+}
