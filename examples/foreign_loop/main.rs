@@ -21,7 +21,7 @@ use beacon_jobs::store::{
     Joined, MemoryStore, NodeIdentity, SaveHandle, SaveOutcome, Seal, StartExecution, StartOutcome,
     StopAnswer, StopUpdate,
 };
-use beacon_jobs::{AttemptId, IdSource, IncarnationId, JobId, Jobs, RandomIds};
+use beacon_jobs::{AttemptId, IdSource, IncarnationId, Jobs, RandomIds};
 use beacon_jobs_http::{Api, BearerTokens, Principal};
 use serde_json::{Value, json};
 

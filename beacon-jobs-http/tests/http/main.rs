@@ -14,6 +14,7 @@ mod refusals;
 mod secrets;
 mod show;
 mod socket;
+mod sqlite;
 mod submit;
 mod support;
 mod wait;
