@@ -255,7 +255,7 @@ async fn ten_thousand_running_jobs_cancelled_leave_nothing(stand: Stand) {
     let jobs = Jobs::new(Arc::clone(&stand.store));
     let work = FunctionExecutor::new("forever", |_| std::future::pending());
     let mut options = support::quick_options();
-    (options.max_jobs, options.max_executions) = (JOBS, JOBS);
+    (options.max_jobs, options.max_executions, options.poll) = (JOBS, JOBS, Duration::from_secs(1));
     let runner = runner(&jobs).options(options).executor(work.clone()).start().await.unwrap();
     let tasks_before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let ids: Vec<_> = futures_util::stream::iter(0..JOBS)
