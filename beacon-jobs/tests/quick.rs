@@ -32,7 +32,8 @@ async fn a_job_runs_to_completion_and_another_is_stopped_with_evidence() {
     let done = jobs.finished(&id, Duration::from_secs(10)).await.unwrap().unwrap();
     assert_eq!(done.job.status, JobStatus::Completed);
 
-    let id = jobs.submit("alice", JobSpec::new([ExecutionSpec::new("forever", json!(null))])).await.unwrap().id;
+    let id =
+        jobs.submit("alice", JobSpec::new([ExecutionSpec::new("forever", json!(null))])).await.unwrap().id;
     seen.recv().await.unwrap();
     let request = CancelRequest::new(Actor::Owner("alice".into())).immediate();
     let answer = jobs.cancel(&id, &request).await.unwrap();
