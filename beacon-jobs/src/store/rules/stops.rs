@@ -13,7 +13,9 @@ impl AttemptRow {
             (None, _) => self.sealed = Some(by),
             (Some(SealedBy::Time), SealedBy::Minter) => {
                 self.sealed = Some(by);
-                self.reopen(now, "the node that had begun the attempt came back after its seal by time");
+                if self.stop_state() == StopState::Confirmed {
+                    self.reopen(now, "the node that had begun the attempt came back after its seal by time");
+                }
             }
             (Some(SealedBy::Time), SealedBy::Ended | SealedBy::Stop) => self.sealed = Some(by),
             _ => return false,
@@ -26,17 +28,16 @@ impl AttemptRow {
         true
     }
 
-    /// Opens a confirmed stop again, and says why.
+    /// Opens a settled stop again and says why; an open one becomes due at once.
     pub(super) fn reopen(&mut self, now: OffsetDateTime, why: &str) {
-        if let Some(stop) = &mut self.stop
-            && stop.state == StopState::Confirmed
-        {
+        let Some(stop) = &mut self.stop else { return };
+        if stop.settled {
             stop.state = StopState::Requested;
             stop.settled = false;
             stop.confirmed_at = None;
             stop.why = Some(format!("opened again: {why}"));
-            stop.due_at = Some(now);
         }
+        stop.due_at = Some(now);
     }
 }
 
@@ -61,7 +62,12 @@ impl Rows {
             return Some(StopState::Confirmed);
         }
         stop.tries = stop.tries.saturating_add(1);
-        let again = Some(now + update.due_in);
+        // Sealed while the call was under way: what it brought is out of date.
+        let outdated = attempt.sealed != update.seen_seal;
+        let again = if outdated { Some(now) } else { Some(now + update.due_in) };
+        if outdated {
+            self.changes.stops_due();
+        }
         match &update.answer {
             StopAnswer::Nothing { why } => {
                 stop.why = Some(why.clone());
@@ -88,8 +94,7 @@ impl Rows {
                     evidence.clone(),
                     "nothing runs, but a request that begins the work may still be on its way",
                 );
-                // Sealed while the call was under way: the next call may confirm.
-                stop.due_at = if attempt.sealed.is_some() { Some(now) } else { again };
+                stop.due_at = again;
             }
             StopAnswer::Unconfirmed { why, settled, again: asked_again } => {
                 stop.state = StopState::Unconfirmed;
