@@ -17,22 +17,22 @@ use crate::lifeline::confirmed;
 
 /// Keeps the handles that stop calls bring, and does not stop anything.
 #[derive(Debug)]
-pub struct Holding {
+pub(crate) struct Holding {
     inner: Arc<dyn Executor>,
     seen: watch::Sender<Option<Handle>>,
 }
 
-pub struct Handles(watch::Receiver<Option<Handle>>);
+pub(crate) struct Handles(watch::Receiver<Option<Handle>>);
 
 impl Handles {
     /// Waits for one.
-    pub async fn first(mut self) -> Handle {
+    pub(crate) async fn first(mut self) -> Handle {
         self.0.wait_for(Option::is_some).await.unwrap().clone().unwrap()
     }
 }
 
 impl Holding {
-    pub fn around(inner: ProcessExecutor) -> (Self, Handles) {
+    pub(crate) fn around(inner: ProcessExecutor) -> (Self, Handles) {
         Self::around_shared(Arc::new(inner))
     }
 
@@ -68,7 +68,7 @@ impl Executor for Holding {
     }
 }
 
-pub fn attempt_of(handle: &Handle) -> AttemptId {
+pub(crate) fn attempt_of(handle: &Handle) -> AttemptId {
     serde_json::from_value(handle.as_value()["attempt"].clone()).unwrap()
 }
 

@@ -19,19 +19,19 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Far beyond what anything here takes; a test that waits for it has failed.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(5);
 /// Many times the pause between two ticks of a child.
 const QUIET: Duration = Duration::from_millis(200);
 
 /// A folder for what the children write, and a cgroup around them.
-pub struct Around {
+pub(crate) struct Around {
     folder: TempDir,
     cgroup: Option<PathBuf>,
 }
 
 impl Around {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let cgroup = cgroup_root().map(|root| root.join(format!("beacon-test-{}", RandomIds.uuid())));
         let cgroup = cgroup.filter(|cgroup| fs::create_dir(cgroup).is_ok());
@@ -43,17 +43,17 @@ impl Around {
     }
 
     /// A path in the folder.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// The shell command that writes to a file of this name without end.
-    pub fn ticks(&self, name: &str) -> String {
+    pub(crate) fn ticks(&self, name: &str) -> String {
         format!("while :; do echo x >> {}; sleep 0.01; done", self.path(name).display())
     }
 
     /// A supervisor program that enters the cgroup first, after `before`.
-    pub fn supervisor(&self, before: &str) -> PathBuf {
+    pub(crate) fn supervisor(&self, before: &str) -> PathBuf {
         let path = self.path("supervisor");
         let enter = match &self.cgroup {
             Some(cgroup) => format!("echo $$ > {}/cgroup.procs", cgroup.display()),
@@ -66,18 +66,18 @@ impl Around {
     }
 
     /// Whether anything lives in the cgroup; `None` where there is none.
-    pub fn is_populated(&self) -> Option<bool> {
+    pub(crate) fn is_populated(&self) -> Option<bool> {
         let cgroup = self.cgroup.as_ref()?;
         let events = fs::read_to_string(cgroup.join("cgroup.events")).unwrap();
         Some(events.lines().any(|line| line == "populated 1"))
     }
 
     /// Waits until something has been written to the file.
-    pub async fn written(&self, name: &str) {
+    pub(crate) async fn written(&self, name: &str) {
         wait_for(|| self.size(name) > 0).await;
     }
 
-    pub fn size(&self, name: &str) -> u64 {
+    pub(crate) fn size(&self, name: &str) -> u64 {
         fs::metadata(self.path(name)).map_or(0, |file| file.len())
     }
 
@@ -87,7 +87,7 @@ impl Around {
     }
 
     /// Fails unless nothing lives any more, at this very moment.
-    pub async fn assert_nothing_lives(&self) {
+    pub(crate) async fn assert_nothing_lives(&self) {
         assert_ne!(self.is_populated(), Some(true), "the cgroup around everything is populated");
         let before = self.sizes();
         SystemClock.sleep(QUIET).await;
@@ -95,7 +95,7 @@ impl Around {
     }
 
     /// As above, but waits for it.
-    pub async fn nothing_lives(&self) {
+    pub(crate) async fn nothing_lives(&self) {
         wait_for(|| self.is_populated() != Some(true)).await;
         self.assert_nothing_lives().await;
     }
@@ -131,24 +131,24 @@ fn cgroup_root() -> Option<PathBuf> {
 }
 
 /// A runner on a store in memory.
-pub struct Host {
-    pub jobs: Jobs,
-    pub around: Around,
-    pub executor: Arc<ProcessExecutor>,
+pub(crate) struct Host {
+    pub(crate) jobs: Jobs,
+    pub(crate) around: Around,
+    pub(crate) executor: Arc<ProcessExecutor>,
     runner: JobRunner,
 }
 
 impl Host {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with_cgroup(true).await
     }
 
-    pub async fn with_cgroup(cgroup: bool) -> Self {
+    pub(crate) async fn with_cgroup(cgroup: bool) -> Self {
         Self::build(cgroup, "", |executor| executor).await
     }
 
     /// With a supervisor program that does something `before`, and an executor around the real one.
-    pub async fn build(
+    pub(crate) async fn build(
         cgroup: bool,
         before: &str,
         wrap: impl FnOnce(Arc<dyn Executor>) -> Arc<dyn Executor>,
@@ -163,34 +163,34 @@ impl Host {
     }
 
     /// An executor that knows nothing of what this one began, as another process has it.
-    pub fn stranger(&self) -> ProcessExecutor {
+    pub(crate) fn stranger(&self) -> ProcessExecutor {
         ProcessExecutor::builder().supervisor_program(self.around.path("supervisor")).build()
     }
 
-    pub async fn submit(&self, input: Value) -> JobId {
+    pub(crate) async fn submit(&self, input: Value) -> JobId {
         let mut spec = JobSpec::new([ExecutionSpec::new("process", input)]);
         spec.on_interrupt = OnInterrupt::Fail;
         self.jobs.submit("alice", spec).await.unwrap().id
     }
 
     /// Runs a command to its end.
-    pub async fn run(&self, input: Value) -> ExecutionRecord {
+    pub(crate) async fn run(&self, input: Value) -> ExecutionRecord {
         let id = self.submit(input).await;
         self.finished(&id).await
     }
 
-    pub async fn finished(&self, id: &JobId) -> ExecutionRecord {
+    pub(crate) async fn finished(&self, id: &JobId) -> ExecutionRecord {
         let detail = self.jobs.finished(id, LIMIT).await.unwrap().unwrap();
         assert!(detail.job.status.is_terminal(), "{detail:?}");
         self.execution(id).await
     }
 
-    pub async fn execution(&self, id: &JobId) -> ExecutionRecord {
+    pub(crate) async fn execution(&self, id: &JobId) -> ExecutionRecord {
         let detail = self.jobs.get(id, ExecutionPage::ALL).await.unwrap().unwrap();
         detail.executions.into_iter().next().unwrap()
     }
 
-    pub async fn cancel(&self, id: &JobId, grace: Duration) -> CancelOutcome {
+    pub(crate) async fn cancel(&self, id: &JobId, grace: Duration) -> CancelOutcome {
         let mut request = CancelRequest::new(Actor::Owner("alice".into())).with_grace(grace);
         if grace.is_zero() {
             request = request.immediate();
@@ -199,7 +199,7 @@ impl Host {
     }
 
     /// Waits until all stops are settled.
-    pub async fn settled(&self, id: &JobId) -> (ExecutionRecord, StopCounts) {
+    pub(crate) async fn settled(&self, id: &JobId) -> (ExecutionRecord, StopCounts) {
         match self.jobs.settled(id, LIMIT).await.unwrap() {
             Settled::Yes(stops) => (self.execution(id).await, stops),
             other => panic!("{other:?}: {:?}", self.execution(id).await),
@@ -207,28 +207,28 @@ impl Host {
     }
 
     /// Cancels with this grace, waits until the stop is confirmed, and returns the evidence.
-    pub async fn stop(&self, id: &JobId, grace: Duration) -> Value {
+    pub(crate) async fn stop(&self, id: &JobId, grace: Duration) -> Value {
         self.cancel(id, grace).await;
         let (execution, stops) = self.settled(id).await;
         assert_eq!(stops.confirmed, 1, "{execution:?}");
         execution.stop.unwrap().evidence.unwrap()
     }
 
-    pub async fn shutdown(self) -> Around {
+    pub(crate) async fn shutdown(self) -> Around {
         self.runner.shutdown(LIMIT).await;
         assert_eq!(self.executor.running(), 0);
         self.around
     }
 
     /// Ends without a word.
-    pub fn abandon(self) -> Around {
+    pub(crate) fn abandon(self) -> Around {
         drop(self.runner);
         self.around
     }
 }
 
 /// Waits until it is so.
-pub async fn wait_for(mut is_so: impl FnMut() -> bool) {
+pub(crate) async fn wait_for(mut is_so: impl FnMut() -> bool) {
     let deadline = SystemClock.now() + LIMIT;
     while !is_so() {
         assert!(SystemClock.now() < deadline, "waited in vain");
@@ -238,7 +238,7 @@ pub async fn wait_for(mut is_so: impl FnMut() -> bool) {
 
 /// Runs the same for an executor that may make private cgroups and one that may not. The level of
 /// evidence to expect goes with it.
-pub async fn at_both_levels<F: Future<Output = ()>>(test: impl Fn(Host, &'static str) -> F) {
+pub(crate) async fn at_both_levels<F: Future<Output = ()>>(test: impl Fn(Host, &'static str) -> F) {
     let host = Host::with_cgroup(true).await;
     let level = if host.around.is_populated().is_some() { "cgroup" } else { "supervisor" };
     test(host, level).await;

@@ -1,10 +1,15 @@
 //! What a command is given, and what it brings.
 
-use beacon_jobs::ErrorKind;
-use beacon_jobs::job::{ExecutionSpec, ExecutionStatus, FailureKind, JobSpec};
-use serde_json::json;
+use std::process::Stdio;
 
-use crate::harness::Host;
+use beacon_jobs::job::{ExecutionRecord, ExecutionSpec, ExecutionStatus, FailureKind, JobSpec};
+use beacon_jobs::process::ProcessExecutor;
+use beacon_jobs::runner::JobRunner;
+use beacon_jobs::store::{ExecutionPage, MemoryStore};
+use beacon_jobs::{ErrorKind, Jobs};
+use serde_json::{Value, json};
+
+use crate::harness::{Host, LIMIT};
 
 #[tokio::test]
 async fn exit_code_and_both_streams_are_the_output() {
@@ -87,20 +92,27 @@ async fn nothing_else_of_the_runners_environment_reaches_a_command() {
 }
 
 #[tokio::test]
-async fn nothing_but_the_three_streams_is_open_in_a_command() {
-    let host = Host::start().await;
-    // The shell itself lists its folder: no other program opens anything.
-    let done = host.run(json!({"command": ["sh", "-c", "echo /proc/$$/fd/*"], "stdin": "text"})).await;
-    let output = done.output.unwrap();
-    let open: Vec<&str> = output["stdout"]
-        .as_str()
-        .unwrap()
-        .split_whitespace()
-        .filter_map(|path| path.rsplit('/').next())
-        .collect();
-    // The fourth is the open folder.
-    assert_eq!(open, ["0", "1", "2", "3"], "{output}");
-    host.shutdown().await;
+async fn a_command_has_nothing_open_that_any_child_of_the_runner_would_not_have() {
+    // The shell itself lists its folder, so no other program opens anything.
+    const LIST: &str = "for file in /proc/$$/fd/*; do echo ${file##*/}; done";
+    let usual = std::process::Command::new("sh").args(["-c", LIST]).stdin(Stdio::null()).output().unwrap();
+    let usual = String::from_utf8(usual.stdout).unwrap();
+    let jobs = Jobs::new(MemoryStore::new());
+    let program = env!("CARGO_BIN_EXE_beacon-jobs-supervisor");
+    let executor = ProcessExecutor::builder().supervisor_program(program).build();
+    let runner = JobRunner::builder(&jobs).executor(executor).start().await.unwrap();
+    let input = json!({"command": ["sh", "-c", LIST], "stdin": "text"});
+    let done = run(&jobs, input).await;
+    assert_eq!(done.output.unwrap()["stdout"], usual);
+    runner.shutdown(LIMIT).await;
+}
+
+async fn run(jobs: &Jobs, input: Value) -> ExecutionRecord {
+    let spec = JobSpec::new([ExecutionSpec::new("process", input)]);
+    let id = jobs.submit("alice", spec).await.unwrap().id;
+    jobs.finished(&id, LIMIT).await.unwrap();
+    let detail = jobs.get(&id, ExecutionPage::ALL).await.unwrap().unwrap();
+    detail.executions.into_iter().next().unwrap()
 }
 
 #[tokio::test]
@@ -166,20 +178,12 @@ async fn a_bad_input_is_refused_at_submission_with_its_path() {
 
 #[tokio::test]
 async fn a_program_that_does_not_supervise_is_named() {
-    use beacon_jobs::Jobs;
-    use beacon_jobs::process::ProcessExecutor;
-    use beacon_jobs::runner::JobRunner;
-    use beacon_jobs::store::MemoryStore;
-
     let jobs = Jobs::new(MemoryStore::new());
     let executor = ProcessExecutor::builder().supervisor_program("/bin/true").build();
     let runner = JobRunner::builder(&jobs).executor(executor).start().await.unwrap();
-    let spec = JobSpec::new([ExecutionSpec::new("process", json!({"command": ["true"]}))]);
-    let id = jobs.submit("alice", spec).await.unwrap().id;
-    jobs.finished(&id, crate::harness::LIMIT).await.unwrap();
-    let detail = jobs.get(&id, beacon_jobs::store::ExecutionPage::ALL).await.unwrap().unwrap();
-    let error = detail.executions[0].error.clone().unwrap();
+    let failed = run(&jobs, json!({"command": ["true"]})).await;
+    let error = failed.error.unwrap();
     assert_eq!(error.kind, FailureKind::Provider);
     assert!(error.message.contains("/bin/true did not become a supervisor"), "{error}");
-    runner.shutdown(crate::harness::LIMIT).await;
+    runner.shutdown(LIMIT).await;
 }
