@@ -7,9 +7,9 @@ mod check;
 mod failure;
 mod file;
 mod lanes;
+mod matrix;
 mod record;
 mod spec;
-
 mod status;
 
 pub use failure::{Failure, FailureKind};

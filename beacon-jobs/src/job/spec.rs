@@ -94,13 +94,15 @@ fn default_stop_wait() -> u64 {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ExecutionSpec {
-    /// The name of the executor that runs it, for example `process`.
+    /// The name of the executor that runs it, for example `process`: 1 to 64 characters of
+    /// `A-Z a-z 0-9 . _ -`.
     pub executor: String,
-    /// Executions of one lane run one after another, in the order of the list. Without a lane an
-    /// execution is its own.
+    /// Executions of one lane run one after another, in the order of the list; lanes run side by
+    /// side. Without a lane an execution is its own. 1 to 256 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lane: Option<String>,
-    /// Neighbours in a lane that carry the same step run side by side.
+    /// Neighbours in a lane that carry the same step run side by side. The same word after another
+    /// step is a new step. Needs a lane beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
     /// Free words shown with the execution, limits as for the job's labels.
@@ -109,7 +111,7 @@ pub struct ExecutionSpec {
     /// How long one attempt may take from its start barrier, in seconds (1 to 31 536 000).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<u64>,
-    /// What the executor is given. Its form belongs to the executor.
+    /// What the executor is given. Its form belongs to the executor; it may nest 100 levels deep.
     #[serde(default)]
     pub input: Value,
 }
@@ -147,10 +149,73 @@ impl JobSpec {
         self
     }
 
-    /// Sets how often an execution may be tried.
+    /// Sets the [share](Self::min_success_rate) of executions that must complete, 0.0 to 1.0.
+    #[must_use]
+    pub fn with_min_success_rate(mut self, share: f64) -> Self {
+        self.min_success_rate = share;
+        self
+    }
+
+    /// Limits the whole job, in seconds (1 to 31 536 000).
+    #[must_use]
+    pub fn with_timeout_seconds(mut self, seconds: u64) -> Self {
+        self.timeout_seconds = Some(seconds);
+        self
+    }
+
+    /// Sets how often an execution may be tried, 1 to 100.
     #[must_use]
     pub fn with_max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts;
+        self
+    }
+
+    /// Sets the pause before the second attempt, in seconds (0 to 3 600).
+    #[must_use]
+    pub fn with_backoff_seconds(mut self, seconds: u64) -> Self {
+        self.backoff_seconds = seconds;
+        self
+    }
+
+    /// Sets the longest pause between attempts, in seconds (0 to 86 400).
+    #[must_use]
+    pub fn with_max_backoff_seconds(mut self, seconds: u64) -> Self {
+        self.max_backoff_seconds = seconds;
+        self
+    }
+
+    /// Sets what follows an interruption.
+    #[must_use]
+    pub fn with_on_interrupt(mut self, then: OnInterrupt) -> Self {
+        self.on_interrupt = then;
+        self
+    }
+
+    /// Sets how long a retry waits for the stop of the older attempt, in seconds (1 to 86 400).
+    #[must_use]
+    pub fn with_stop_wait_seconds(mut self, seconds: u64) -> Self {
+        self.stop_wait_seconds = seconds;
+        self
+    }
+
+    /// Sets whether a retry may begin beside an older attempt whose stop is not settled.
+    #[must_use]
+    pub fn with_allow_overlap(mut self, allowed: bool) -> Self {
+        self.allow_overlap = allowed;
+        self
+    }
+
+    /// Limits how many executions of this job may be under way at once, 1 to 100 000.
+    #[must_use]
+    pub fn with_max_parallel(mut self, executions: u32) -> Self {
+        self.max_parallel = Some(executions);
+        self
+    }
+
+    /// Adds an execution at the end of the list.
+    #[must_use]
+    pub fn with_execution(mut self, execution: ExecutionSpec) -> Self {
+        self.executions.push(execution);
         self
     }
 
@@ -167,11 +232,11 @@ impl JobSpec {
         Duration::from_secs(doubled.min(self.max_backoff_seconds))
     }
 
-    /// A digest that is equal for two specs exactly when they ask for the same: defaults are
+    /// A digest that is equal for two legal specs exactly when they ask for the same: defaults are
     /// filled in, the id is left out, and the order of an object's members does not matter.
     ///
     /// # Errors
-    /// `InvalidInput` when the spec cannot be written as JSON (`min_success_rate` is not a number).
+    /// `InvalidInput` when the spec cannot be written as JSON.
     pub fn digest(&self) -> crate::Result<[u8; 32]> {
         let mut anonymous =
             serde_json::to_value(self).map_err(|error| crate::Error::invalid("spec", error.to_string()))?;
@@ -236,6 +301,13 @@ impl ExecutionSpec {
         self
     }
 
+    /// Sets the step, for an execution that has a lane.
+    #[must_use]
+    pub fn with_step(mut self, step: impl Into<String>) -> Self {
+        self.step = Some(step.into());
+        self
+    }
+
     /// Adds a label.
     #[must_use]
     pub fn with_label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
@@ -243,7 +315,7 @@ impl ExecutionSpec {
         self
     }
 
-    /// Limits each attempt.
+    /// Limits each attempt, in seconds (1 to 31 536 000).
     #[must_use]
     pub fn with_timeout_seconds(mut self, seconds: u64) -> Self {
         self.timeout_seconds = Some(seconds);

@@ -2,31 +2,36 @@ use std::sync::Arc;
 
 use super::job;
 use super::node::Node;
+use crate::clock::until;
 use crate::error::Result;
 use crate::store::{Claim, ClaimedJob};
 
-/// Takes jobs while there is room for them.
+/// Takes jobs while there is room for them: new ones at each wake, others' once in a poll.
 pub(super) async fn run(node: Arc<Node>) {
+    let mut next_look = node.clock().now();
     loop {
-        if !node.draining.is_cancelled()
-            && let Err(error) = take(&node).await
-        {
+        let look = node.clock().now() >= next_look;
+        if look {
+            next_look = node.clock().now() + node.options.poll;
+        }
+        if let Err(error) = take(&node, look).await {
             tracing::warn!(%error, "jobs could not be claimed");
         }
-        if !node.pause(&node.wake.claim, node.options.poll).await {
+        if !node.pause(&node.wake.claim, until(node.clock(), next_look)).await {
             return;
         }
     }
 }
 
-async fn take(node: &Arc<Node>) -> Result<()> {
-    let Some(mut claim) = room(node) else { return Ok(()) };
-    for job in node.store().take_over(&claim).await? {
-        tracing::info!(job.id = %job.id, epoch = job.fence.epoch, "job taken over");
-        run_job(node, job);
+async fn take(node: &Arc<Node>, take_over: bool) -> Result<()> {
+    if let Some(mut claim) = room(node).filter(|_| take_over) {
+        claim.running = node.running_ids();
+        for job in node.store().take_over(&claim).await? {
+            tracing::info!(job.id = %job.id, epoch = job.fence.epoch, "job taken over");
+            run_job(node, job);
+        }
     }
-    while let Some(next) = room(node) {
-        claim = next;
+    while let Some(claim) = room(node) {
         let claimed = node.store().claim(&claim).await?;
         if claimed.is_empty() {
             break;
@@ -41,11 +46,10 @@ async fn take(node: &Arc<Node>) -> Result<()> {
 /// What may be taken now; `None` when nothing may.
 fn room(node: &Node) -> Option<Claim> {
     let incarnation = (*node.incarnation.borrow())?;
-    let running = node.running_ids();
-    let limit = node.options.max_jobs.saturating_sub(running.len());
+    let limit = node.options.max_jobs.saturating_sub(node.running.len());
     let limit = u32::try_from(limit).unwrap_or(u32::MAX);
     let may = limit > 0 && !node.draining.is_cancelled();
-    may.then(|| Claim { incarnation, executors: node.executor_names(), running, limit })
+    may.then(|| Claim { incarnation, executors: node.executor_names(), running: Vec::new(), limit })
 }
 
 fn run_job(node: &Arc<Node>, job: ClaimedJob) {

@@ -49,7 +49,7 @@ pub struct Claim {
     pub incarnation: IncarnationId,
     /// The executors that it has.
     pub executors: Vec<String>,
-    /// The jobs that it runs, or still settles: they are not taken.
+    /// The jobs that it runs, or still settles: a take-over leaves them alone.
     pub running: Vec<JobId>,
     /// How many at most.
     pub limit: u32,

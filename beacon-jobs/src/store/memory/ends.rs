@@ -171,6 +171,8 @@ impl State {
         }
         if let Some(job) = self.jobs.get_mut(id) {
             job.finished_at = Some(now);
+            self.queued.remove(&job.order);
+            self.running.remove(&job.order);
         }
     }
 

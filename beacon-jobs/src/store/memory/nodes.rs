@@ -1,3 +1,4 @@
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -69,35 +70,34 @@ impl State {
     }
 
     pub(super) fn claim(&mut self, now: OffsetDateTime, claim: &Claim) -> Vec<ClaimedJob> {
-        self.take(now, claim, |_, status, _| status == JobStatus::Queued)
-    }
-
-    pub(super) fn take_over(&mut self, now: OffsetDateTime, claim: &Claim) -> Vec<ClaimedJob> {
-        self.take(now, claim, |state, status, fence| {
-            status == JobStatus::Running
-                && fence.is_none_or(|fence| {
-                    fence.incarnation == claim.incarnation || !state.is_alive(now, fence.incarnation)
-                })
-        })
-    }
-
-    fn take(
-        &mut self,
-        now: OffsetDateTime,
-        claim: &Claim,
-        is_free: impl Fn(&Self, JobStatus, Option<Fence>) -> bool,
-    ) -> Vec<ClaimedJob> {
         if !self.is_alive(now, claim.incarnation) {
             return Vec::new();
         }
-        let can_run = |id: &JobId| {
-            self.rows.jobs.get(id).is_some_and(|job| is_free(self, job.status, job.fence))
-                && !claim.running.contains(id)
-                && self.missing_executors(id, |name| claim.executors.iter().any(|has| has == name)).is_empty()
-        };
-        let taken: Vec<JobId> =
-            self.order.values().filter(|id| can_run(id)).take(claim.limit as usize).cloned().collect();
+        let limit = claim.limit as usize;
+        let can_run = |id: &&JobId| self.can_run(id, &claim.executors);
+        let taken: Vec<JobId> = self.queued.values().filter(can_run).take(limit).cloned().collect();
         taken.into_iter().filter_map(|id| self.take_one(now, &id, claim.incarnation)).collect()
+    }
+
+    pub(super) fn take_over(&mut self, now: OffsetDateTime, claim: &Claim) -> Vec<ClaimedJob> {
+        if !self.is_alive(now, claim.incarnation) {
+            return Vec::new();
+        }
+        let here: HashSet<&JobId> = claim.running.iter().collect();
+        let is_free = |id: &&JobId| {
+            let fence = self.rows.jobs.get(id).and_then(|job| job.fence);
+            let free = fence.is_none_or(|fence| {
+                fence.incarnation == claim.incarnation || !self.is_alive(now, fence.incarnation)
+            });
+            free && !here.contains(id) && self.can_run(id, &claim.executors)
+        };
+        let limit = claim.limit as usize;
+        let taken: Vec<JobId> = self.running.values().filter(is_free).take(limit).cloned().collect();
+        taken.into_iter().filter_map(|id| self.take_one(now, &id, claim.incarnation)).collect()
+    }
+
+    fn can_run(&self, id: &JobId, executors: &[String]) -> bool {
+        self.missing_executors(id, |name| executors.iter().any(|has| has == name)).is_empty()
     }
 
     fn take_one(
@@ -108,6 +108,8 @@ impl State {
     ) -> Option<ClaimedJob> {
         let job = self.jobs.get_mut(id)?;
         job.epoch += 1;
+        self.queued.remove(&job.order);
+        self.running.insert(job.order, id.clone());
         let started_at = *job.started_at.get_or_insert(now);
         let fence = Fence { incarnation, epoch: job.epoch };
         let row = self.rows.jobs.get_mut(id)?;
@@ -144,13 +146,14 @@ impl State {
     }
 
     pub(super) fn held(&self, incarnation: IncarnationId, running: &[JobId]) -> Vec<HeldJob> {
-        self.order
-            .values()
+        let owned = |id: &&JobId| {
+            let fence = self.rows.jobs.get(id).and_then(|job| job.fence);
+            fence.is_some_and(|fence| fence.incarnation == incarnation)
+        };
+        let asked: BTreeSet<&JobId> = self.running.values().filter(owned).chain(running).collect();
+        asked
+            .into_iter()
             .filter_map(|id| Some((id, self.rows.jobs.get(id)?, self.jobs.get(id)?)))
-            .filter(|(id, row, _)| {
-                let owned = row.fence.is_some_and(|fence| fence.incarnation == incarnation);
-                (owned && row.status == JobStatus::Running) || running.contains(id)
-            })
             .map(|(id, row, job)| HeldJob {
                 id: id.clone(),
                 status: row.status,

@@ -17,6 +17,10 @@ pub(super) struct State {
     pub(super) jobs: HashMap<JobId, JobEntry>,
     /// Jobs in the order of submission.
     pub(super) order: BTreeMap<u64, JobId>,
+    /// Those of them that wait for a node.
+    pub(super) queued: BTreeMap<u64, JobId>,
+    /// Those of them that a node took, and that have no outcome.
+    pub(super) running: BTreeMap<u64, JobId>,
     pub(super) keys: HashMap<(String, String), JobId>,
     pub(super) nodes: BTreeMap<IncarnationId, NodeRow>,
     /// Attempts whose stop has a time at which it is due.
@@ -115,6 +119,7 @@ impl State {
             audit: vec![audit],
         };
         self.order.insert(self.last_order, id.clone());
+        self.queued.insert(self.last_order, id.clone());
         if let Some(key) = key {
             self.keys.insert(key, id.clone());
         }

@@ -61,7 +61,12 @@ impl Rows {
             return Some(StopState::Confirmed);
         }
         stop.tries = stop.tries.saturating_add(1);
-        let again = Some(now + update.due_in);
+        // Sealed while the call was under way: what it brought is out of date.
+        let outdated = attempt.sealed != update.seen_seal;
+        let again = if outdated { Some(now) } else { Some(now + update.due_in) };
+        if outdated {
+            self.changes.stops_due();
+        }
         match &update.answer {
             StopAnswer::Nothing { why } => {
                 stop.why = Some(why.clone());
@@ -88,8 +93,7 @@ impl Rows {
                     evidence.clone(),
                     "nothing runs, but a request that begins the work may still be on its way",
                 );
-                // Sealed while the call was under way: the next call may confirm.
-                stop.due_at = if attempt.sealed.is_some() { Some(now) } else { again };
+                stop.due_at = again;
             }
             StopAnswer::Unconfirmed { why, settled, again: asked_again } => {
                 stop.state = StopState::Unconfirmed;

@@ -1,0 +1,308 @@
+//! A cancel against everything that runs beside it: promises 1, 2, 3 and 10.
+
+#[macro_use]
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use beacon_jobs::Jobs;
+use beacon_jobs::cancel::CancelOutcome;
+use beacon_jobs::executor::function::FunctionExecutor;
+use beacon_jobs::job::{AuditAction, ExecutionStatus, JobStatus};
+use beacon_jobs::stop::StopState;
+use beacon_jobs::store::JobStore;
+use futures_util::StreamExt;
+use serde_json::json;
+use support::probe::{Hook, Probe};
+use support::provider::{Point, Provider, Remote};
+use support::{Stand, by_alice, detail, many, one, runner, settled, submit, until};
+
+on_each_store!(
+    cancel_and_completion_raced_10_000_times_have_one_outcome_and_true_answers,
+    cancel_at_every_step_before_the_first_call_means_no_call,
+    a_job_cancelled_while_queued_is_never_started,
+    a_late_output_is_kept_beside_and_is_never_the_result,
+    a_cancel_holds_back_sends_while_it_commits,
+    ten_thousand_running_jobs_cancelled_leave_nothing,
+    a_harsher_cancel_ends_the_grace_of_running_work,
+);
+
+async fn cancel_and_completion_raced_10_000_times_have_one_outcome_and_true_answers(stand: Stand) {
+    const RACES: usize = 10_000;
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let gates = Arc::new(dashmap::DashMap::<String, Arc<tokio::sync::Notify>>::new());
+    let started = Arc::new(dashmap::DashMap::<String, tokio::sync::oneshot::Sender<()>>::new());
+    let work = {
+        let (gates, started) = (Arc::clone(&gates), Arc::clone(&started));
+        FunctionExecutor::new("race", move |call| {
+            let gate = gates.get(call.job.as_str()).map(|gate| Arc::clone(&gate)).unwrap();
+            if let Some((_, started)) = started.remove(call.job.as_str()) {
+                let _ = started.send(());
+            }
+            async move {
+                gate.notified().await;
+                Ok(json!("done"))
+            }
+        })
+    };
+    let mut options = support::quick_options();
+    options.max_jobs = 256;
+    let runner = runner(&jobs).options(options).executor(work).start().await.unwrap();
+    let won = Arc::new(AtomicUsize::new(0));
+    let lost = Arc::new(AtomicUsize::new(0));
+    let races = futures_util::stream::iter(0..RACES).for_each_concurrent(128, |n| {
+        let (jobs, gates, started) = (jobs.clone(), Arc::clone(&gates), Arc::clone(&started));
+        let (won, lost) = (Arc::clone(&won), Arc::clone(&lost));
+        async move {
+            let name = format!("race-{n}");
+            let gate = Arc::new(tokio::sync::Notify::new());
+            gates.insert(name.clone(), Arc::clone(&gate));
+            let (tell, told) = tokio::sync::oneshot::channel();
+            started.insert(name.clone(), tell);
+            let id = submit(&jobs, one("race").with_id(name.parse().unwrap())).await;
+            told.await.unwrap();
+            let cancels = tokio::spawn({
+                let (jobs, id) = (jobs.clone(), id.clone());
+                async move {
+                    // Moves the cancel through the window in which the completion commits.
+                    for _ in 0..n % 64 {
+                        tokio::task::yield_now().await;
+                    }
+                    let request = by_alice().immediate();
+                    let (first, second) =
+                        tokio::join!(jobs.cancel(&id, &request), jobs.cancel(&id, &request));
+                    [first.unwrap().outcome, second.unwrap().outcome]
+                }
+            });
+            gate.notify_one();
+            let outcomes = cancels.await.unwrap();
+            let now = until(&jobs, &id, |detail| detail.job.status.is_terminal()).await;
+            let cancelled = outcomes.iter().filter(|o| matches!(o, CancelOutcome::Cancelled { .. })).count();
+            let audit = jobs.audit(&id).await.unwrap();
+            let records = audit.iter().filter(|entry| entry.action == AuditAction::Cancelled).count();
+            if now.job.status == JobStatus::Cancelled {
+                won.fetch_add(1, Ordering::Relaxed);
+                assert_eq!(cancelled, 1, "exactly one caller cancelled it: {outcomes:?}");
+                assert_eq!(records, 1);
+                assert!(outcomes.iter().all(|o| matches!(
+                    o,
+                    CancelOutcome::Cancelled { .. } | CancelOutcome::AlreadyCancelled { .. }
+                )));
+                assert!(
+                    now.executions[0].output.is_none()
+                        || now.executions[0].status == ExecutionStatus::Completed
+                );
+            } else {
+                lost.fetch_add(1, Ordering::Relaxed);
+                assert_eq!(now.job.status, JobStatus::Completed);
+                assert_eq!((cancelled, records), (0, 0));
+                for outcome in outcomes {
+                    assert_eq!(outcome, CancelOutcome::AlreadyFinished { status: JobStatus::Completed });
+                }
+            }
+            let settled = settled(&jobs, &id).await;
+            assert_eq!(settled.job.status, now.job.status, "a terminal status changed");
+            gates.remove(&name);
+        }
+    });
+    races.await;
+    let (won, lost) = (won.load(Ordering::Relaxed), lost.load(Ordering::Relaxed));
+    println!("{RACES} races: {won} cancelled, {lost} completed");
+    assert!(won > 100 && lost > 100, "a race that one side always wins shows nothing: {won} to {lost}");
+    runner.shutdown(support::LONG).await;
+    assert_eq!(jobs.contexts().count(), 0);
+}
+
+/// Runs one job with a cancel at the `step`-th store call of the runner; tells whether that step
+/// came before the first provider call, and checks that then there was none.
+async fn cancel_at(stand: &Stand, step: usize) -> bool {
+    let provider = Provider::default();
+    let door: Arc<std::sync::OnceLock<Jobs>> = Arc::default();
+    let seen = Arc::new(AtomicUsize::new(0));
+    let before_the_first_call = Arc::new(AtomicUsize::new(0));
+    let id: beacon_jobs::JobId = format!("step-{step}").parse().unwrap();
+    let hook: Hook = {
+        let (door, id, seen) = (Arc::clone(&door), id.clone(), Arc::clone(&seen));
+        let (provider, before) = (provider.clone(), Arc::clone(&before_the_first_call));
+        Arc::new(move |name, _| {
+            let (door, id, provider, before) =
+                (Arc::clone(&door), id.clone(), provider.clone(), Arc::clone(&before));
+            let relevant = matches!(name, "claim" | "take_over" | "start" | "save_handles");
+            let now = relevant && seen.fetch_add(1, Ordering::SeqCst) == step;
+            Box::pin(async move {
+                if now && provider.calls().is_empty() {
+                    let answer = door.get().unwrap().cancel(&id, &by_alice().immediate()).await.unwrap();
+                    assert!(matches!(answer.outcome, CancelOutcome::Cancelled { .. }));
+                    before.fetch_add(1, Ordering::SeqCst);
+                }
+                None
+            })
+        })
+    };
+    let jobs = Jobs::new(Probe { store: Arc::clone(&stand.store), hook });
+    submit(&jobs, one("remote").with_id(id.clone())).await;
+    door.set(jobs.clone()).unwrap();
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    let cancelled = loop {
+        if before_the_first_call.load(Ordering::SeqCst) > 0 {
+            break true;
+        }
+        if !provider.calls().is_empty() {
+            break false;
+        }
+        tokio::task::yield_now().await;
+    };
+    if !cancelled {
+        provider.wait_alive(1).await;
+        provider.finish_all();
+    }
+    let end = settled(&jobs, &id).await;
+    if cancelled {
+        assert_eq!(end.job.status, JobStatus::Cancelled);
+        assert_eq!(provider.calls(), Vec::<String>::new(), "step {step}");
+        assert_eq!(end.stops.open, 0);
+    }
+    runner.shutdown(support::LONG).await;
+    assert_eq!(jobs.contexts().count(), 0);
+    cancelled
+}
+
+async fn cancel_at_every_step_before_the_first_call_means_no_call(stand: Stand) {
+    let mut steps = 0;
+    while cancel_at(&stand, steps).await {
+        steps += 1;
+        assert!(steps < 100, "the first provider call never comes");
+    }
+    println!("cancelled at {steps} steps between the first look at the job and the first provider call");
+    assert!(steps >= 5, "take over, claim and start each have two sides, found {steps}");
+}
+
+async fn a_job_cancelled_while_queued_is_never_started(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let id = submit(&jobs, many("remote", 5)).await;
+    let answer = jobs.cancel(&id, &by_alice()).await.unwrap();
+    let CancelOutcome::Cancelled { record, stops, opened } = answer.outcome else { panic!("{answer:?}") };
+    assert_eq!((record.previous_status, record.executions_cancelled), (JobStatus::Queued, 5));
+    assert_eq!((stops.not_needed, stops.total, opened.len()), (5, 5, 0));
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    let other = submit(&jobs, one("remote")).await;
+    provider.wait_alive(1).await;
+    provider.finish_all();
+    until(&jobs, &other, |detail| detail.job.status == JobStatus::Completed).await;
+    runner.shutdown(support::LONG).await;
+    assert_eq!(provider.count("create"), 1, "only the other job's");
+    assert_eq!(detail(&jobs, &id).await.job.status, JobStatus::Cancelled);
+}
+
+async fn a_late_output_is_kept_beside_and_is_never_the_result(stand: Stand) {
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let saver = FunctionExecutor::new("saver", move |call| {
+        let tell = tell.clone();
+        async move {
+            tell.send(()).unwrap();
+            call.token.cancelled().await;
+            Ok(json!("saved in time"))
+        }
+    });
+    let runner = runner(&jobs).executor(saver).start().await.unwrap();
+    let id = submit(&jobs, one("saver")).await;
+    told.recv().await.unwrap();
+    jobs.cancel(&id, &by_alice()).await.unwrap();
+    let end = settled(&jobs, &id).await;
+    assert_eq!(end.job.status, JobStatus::Cancelled);
+    assert_eq!(end.executions[0].status, ExecutionStatus::Cancelled);
+    assert_eq!(end.executions[0].output, None);
+    assert_eq!(end.executions[0].late_output, Some(json!("saved in time")));
+    assert_eq!(end.executions[0].stop.as_ref().unwrap().state, StopState::Confirmed);
+    runner.shutdown(support::LONG).await;
+}
+
+/// A cancel taken in the owner's own process: once it has returned, nothing that begins compute
+/// is sent, though the attempt held its permit.
+async fn a_cancel_holds_back_sends_while_it_commits(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    for _ in 0..20 {
+        provider.hold(Point::AfterSave);
+        let id = submit(&jobs, one("remote")).await;
+        provider.reached(Point::AfterSave).await;
+        let begins = provider.count("begin");
+        jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+        provider.release();
+        settled(&jobs, &id).await;
+        assert_eq!(provider.count("begin"), begins, "begun after cancel had returned");
+        assert_eq!(provider.alive(), []);
+    }
+    runner.shutdown(support::LONG).await;
+}
+
+async fn ten_thousand_running_jobs_cancelled_leave_nothing(stand: Stand) {
+    const JOBS: usize = 10_000;
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let work = FunctionExecutor::new("forever", |_| std::future::pending());
+    let mut options = support::quick_options();
+    (options.max_jobs, options.max_executions) = (JOBS, JOBS);
+    let runner = runner(&jobs).options(options).executor(work.clone()).start().await.unwrap();
+    let tasks_before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let ids: Vec<_> = futures_util::stream::iter(0..JOBS)
+        .map(|_| submit(&jobs, one("forever")))
+        .buffer_unordered(256)
+        .collect()
+        .await;
+    while work.running() < JOBS {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(jobs.contexts().count(), JOBS);
+    let cancelled: usize = futures_util::stream::iter(&ids)
+        .map(|id| {
+            let jobs = jobs.clone();
+            async move { jobs.cancel(id, &by_alice().immediate()).await.unwrap() }
+        })
+        .buffer_unordered(256)
+        .filter(|answer| std::future::ready(matches!(answer.outcome, CancelOutcome::Cancelled { .. })))
+        .count()
+        .await;
+    assert_eq!(cancelled, JOBS);
+    for id in &ids {
+        let end = settled(&jobs, id).await;
+        assert_eq!(end.stops.confirmed, 1);
+    }
+    while jobs.contexts().count() + runner.running_jobs() + runner.running_attempts() + work.running() > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    assert!(tasks <= tasks_before + 4, "{tasks} tasks are left of {tasks_before}");
+    let filter = beacon_jobs::store::JobFilter { status: Some(JobStatus::Running), ..Default::default() };
+    assert!(stand.store.list(&filter).await.unwrap().jobs.is_empty());
+    runner.shutdown(support::LONG).await;
+}
+
+async fn a_harsher_cancel_ends_the_grace_of_running_work(stand: Stand) {
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let stubborn = FunctionExecutor::new("stubborn", move |_| {
+        let tell = tell.clone();
+        async move {
+            tell.send(()).unwrap();
+            std::future::pending().await
+        }
+    });
+    let runner = runner(&jobs).executor(stubborn).start().await.unwrap();
+    let id = submit(&jobs, one("stubborn")).await;
+    told.recv().await.unwrap();
+    let gently = by_alice().with_grace(std::time::Duration::from_secs(600));
+    jobs.cancel(&id, &gently).await.unwrap();
+    assert!(detail(&jobs, &id).await.stops.open > 0);
+    let answer = jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+    let CancelOutcome::AlreadyCancelled { escalation, .. } = answer.outcome else { panic!("{answer:?}") };
+    assert_eq!(escalation.unwrap().hastened.len(), 1);
+    let end = settled(&jobs, &id).await;
+    assert_eq!(end.stops.confirmed, 1);
+    let actions: Vec<_> = jobs.audit(&id).await.unwrap().iter().map(|entry| entry.action).collect();
+    assert_eq!(actions, [AuditAction::Submitted, AuditAction::Cancelled, AuditAction::Escalated]);
+    runner.shutdown(support::LONG).await;
+}

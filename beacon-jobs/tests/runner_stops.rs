@@ -1,0 +1,275 @@
+//! Stops until they are settled: promises 4 and 5, and the traces H1, H2, H3, H4, H6, H10 and H11.
+
+#[macro_use]
+mod support;
+
+use std::sync::Arc;
+
+use beacon_jobs::Jobs;
+use beacon_jobs::executor::function::FunctionExecutor;
+use beacon_jobs::job::{ExecutionStatus, FailureKind, JobStatus};
+use beacon_jobs::stop::StopState;
+use beacon_jobs::store::{CloseStop, CloseStopOutcome, JobStore};
+use serde_json::json;
+use support::provider::{Point, Provider, Remote};
+use support::{Stand, by_alice, detail, one, runner, settled, submit, until};
+
+on_each_store!(
+    h1_evidence_older_than_the_last_possible_start_confirms_nothing,
+    h2_a_retry_forgets_no_older_compute,
+    h3_a_stop_without_a_handle_is_settled_by_the_seal,
+    h3_one_step_work_without_a_handle_is_never_called_stopped,
+    h6_a_failure_requests_the_stop_of_what_it_leaves_alive,
+    h10_a_retry_waits_until_the_older_compute_has_ended,
+    h10_an_older_stop_that_never_settles_fails_the_execution,
+    h11_a_stop_is_driven_through_errors_and_acknowledgements,
+    a_timeout_stops_the_attempt_and_tries_again,
+    a_job_out_of_time_fails_and_is_stopped,
+    a_blocking_closure_is_unconfirmable_until_it_returns,
+    an_administrator_closes_a_stop_on_record,
+    a_refused_save_begins_nothing,
+);
+
+async fn h1_evidence_older_than_the_last_possible_start_confirms_nothing(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    provider.hold(Point::Begin);
+    let id = submit(&jobs, one("remote")).await;
+    provider.reached(Point::Begin).await;
+    // The begin request is on its way when the cancel commits.
+    jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+    let stopped = provider.wait("a stop call", |state| (state.count("stop") > 0).then_some(()));
+    stopped.await;
+    let now = until(&jobs, &id, |detail| detail.stops.acknowledged == 1).await;
+    assert_eq!(now.stops.confirmed, 0, "the provider showed an inert object, which may still begin");
+    provider.release();
+    let end = settled(&jobs, &id).await;
+    assert_eq!(end.stops.confirmed, 1);
+    assert_eq!(provider.alive(), [], "confirmed while the compute runs");
+    let evidence = end.executions[0].stop.as_ref().unwrap().evidence.clone().unwrap();
+    assert_ne!(evidence["was"], "Some(Inert)", "the evidence is older than the begin");
+    runner.shutdown(support::LONG).await;
+}
+
+async fn h2_a_retry_forgets_no_older_compute(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    provider.fail_attempts(1);
+    provider.stubborn(true);
+    let mut spec = one("remote").with_max_attempts(2);
+    (spec.backoff_seconds, spec.allow_overlap) = (0, true);
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    let id = submit(&jobs, spec).await;
+    let alive = provider.wait_alive(2).await;
+    provider.finish(alive[1]);
+    let now = until(&jobs, &id, |detail| detail.job.status == JobStatus::Completed).await;
+    // The newer attempt's end says nothing of the older one, which still computes.
+    assert!(now.stops.open == 1 && now.stops.confirmed == 0, "{:?}", now.stops);
+    provider.stubborn(false);
+    let end = settled(&jobs, &id).await;
+    assert_eq!(end.stops.confirmed, 1);
+    assert_eq!(provider.alive(), []);
+    assert_eq!(end.executions[0].attempt, 2);
+    runner.shutdown(support::LONG).await;
+}
+
+async fn h3_a_stop_without_a_handle_is_settled_by_the_seal(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    provider.hold(Point::BeforeCreate);
+    let id = submit(&jobs, one("remote")).await;
+    provider.reached(Point::BeforeCreate).await;
+    jobs.cancel(&id, &by_alice().with_grace(support::LONG)).await.unwrap();
+    let now = detail(&jobs, &id).await;
+    assert_eq!((now.stops.requested, now.stops.open), (1, 1), "the barrier was passed: a stop is open");
+    provider.release();
+    let end = settled(&jobs, &id).await;
+    let stop = end.executions[0].stop.as_ref().unwrap();
+    assert_eq!(stop.state, StopState::Confirmed);
+    assert_eq!(stop.evidence.as_ref().unwrap()["never_began"], true);
+    assert_eq!(provider.calls(), Vec::<String>::new());
+    runner.shutdown(support::LONG).await;
+}
+
+async fn h3_one_step_work_without_a_handle_is_never_called_stopped(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    provider.hold(Point::BeforeCreate);
+    let mut remote = Remote::one_step(&provider);
+    remote.capabilities.lifetime_limit = Some(std::time::Duration::from_secs(3600));
+    let runner = runner(&jobs).executor(remote).start().await.unwrap();
+    let id = submit(&jobs, one("remote")).await;
+    provider.reached(Point::BeforeCreate).await;
+    jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+    let end = settled(&jobs, &id).await;
+    let stop = end.executions[0].stop.as_ref().unwrap();
+    assert_eq!(stop.state, StopState::Unconfirmed);
+    assert!(stop.why.as_ref().unwrap().contains("3600s"), "{stop:?}");
+    provider.release();
+    runner.shutdown(support::LONG).await;
+}
+
+async fn h6_a_failure_requests_the_stop_of_what_it_leaves_alive(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    provider.lose_begin_replies();
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    let id = submit(&jobs, one("remote")).await;
+    let end = settled(&jobs, &id).await;
+    assert_eq!(end.job.status, JobStatus::Failed);
+    assert_eq!(end.stops.confirmed, 1);
+    assert_eq!(provider.alive(), []);
+    runner.shutdown(support::LONG).await;
+}
+
+async fn h10_a_retry_waits_until_the_older_compute_has_ended(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    provider.fail_attempts(1);
+    provider.stubborn(true);
+    let mut spec = one("remote").with_max_attempts(2);
+    spec.backoff_seconds = 0;
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    let id = submit(&jobs, spec).await;
+    provider.wait("stop calls", |state| (state.count("stop") > 5).then_some(())).await;
+    assert_eq!(provider.count("begin"), 1, "two copies compute");
+    provider.stubborn(false);
+    provider.wait("a second begin", |state| (state.count("begin") == 2).then_some(())).await;
+    provider.wait_alive(1).await;
+    provider.finish_all();
+    let end = settled(&jobs, &id).await;
+    assert_eq!((end.job.status, end.executions[0].attempt), (JobStatus::Completed, 2));
+    runner.shutdown(support::LONG).await;
+}
+
+async fn h10_an_older_stop_that_never_settles_fails_the_execution(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    provider.fail_attempts(1);
+    provider.stubborn(true);
+    let mut spec = one("remote").with_max_attempts(2);
+    (spec.backoff_seconds, spec.stop_wait_seconds) = (0, 1);
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    let id = submit(&jobs, spec).await;
+    let now = until(&jobs, &id, |detail| detail.job.status.is_terminal()).await;
+    assert_eq!(now.job.status, JobStatus::Failed);
+    assert_eq!(now.executions[0].error.as_ref().unwrap().kind, FailureKind::StopUnconfirmed);
+    assert_eq!(now.stops.open, 1, "the stop is still driven");
+    provider.stubborn(false);
+    settled(&jobs, &id).await;
+    runner.shutdown(support::LONG).await;
+}
+
+async fn h11_a_stop_is_driven_through_errors_and_acknowledgements(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    let id = submit(&jobs, one("remote")).await;
+    provider.wait_alive(1).await;
+    provider.fail_stops(2);
+    provider.acknowledge_stops(3);
+    jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+    let end = settled(&jobs, &id).await;
+    assert_eq!(end.stops.confirmed, 1);
+    assert!(provider.count("stop") >= 6, "{:?}", provider.calls());
+    assert_eq!(provider.alive(), []);
+    runner.shutdown(support::LONG).await;
+}
+
+async fn a_timeout_stops_the_attempt_and_tries_again(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let mut spec = one("remote").with_max_attempts(2);
+    spec.backoff_seconds = 0;
+    spec.executions[0].timeout_seconds = Some(1);
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    let id = submit(&jobs, spec).await;
+    let end = settled(&jobs, &id).await;
+    assert_eq!(end.job.status, JobStatus::Failed);
+    let execution = &end.executions[0];
+    assert_eq!((execution.attempt, execution.error.as_ref().unwrap().kind), (2, FailureKind::Timeout));
+    assert_eq!(end.stops.confirmed, 1);
+    assert_eq!(provider.alive(), []);
+    assert_eq!(provider.count("begin"), 2);
+    runner.shutdown(support::LONG).await;
+}
+
+async fn a_job_out_of_time_fails_and_is_stopped(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let mut spec = support::many("remote", 3);
+    spec.timeout_seconds = Some(1);
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    let id = submit(&jobs, spec).await;
+    let end = settled(&jobs, &id).await;
+    assert_eq!(end.job.status, JobStatus::Failed);
+    assert!(end.executions.iter().all(|execution| execution.status == ExecutionStatus::Failed));
+    assert_eq!(end.executions[0].error.as_ref().unwrap().kind, FailureKind::Timeout);
+    assert_eq!(end.stops.confirmed, 3);
+    assert_eq!(provider.alive(), []);
+    runner.shutdown(support::LONG).await;
+}
+
+async fn a_blocking_closure_is_unconfirmable_until_it_returns(stand: Stand) {
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let blocking = FunctionExecutor::blocking("blocking", move |_| {
+        tell.send(()).unwrap();
+        let _ = released.lock().unwrap().recv();
+        Ok(json!("late"))
+    });
+    let runner = runner(&jobs).executor(blocking.clone()).start().await.unwrap();
+    let id = submit(&jobs, one("blocking")).await;
+    told.recv().await.unwrap();
+    jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+    let now = until(&jobs, &id, |detail| detail.stops.unconfirmed == 1).await;
+    assert!(now.executions[0].stop.as_ref().unwrap().why.as_ref().unwrap().contains("cannot be interrupted"));
+    assert_eq!(blocking.running(), 1, "the thread is still inside");
+    release.send(()).unwrap();
+    let end = until(&jobs, &id, |detail| detail.stops.confirmed == 1).await;
+    assert_eq!(end.executions[0].output, None);
+    runner.shutdown(support::LONG).await;
+}
+
+async fn an_administrator_closes_a_stop_on_record(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    let id = submit(&jobs, one("remote")).await;
+    let attempt = provider.wait_alive(1).await[0];
+    provider.stubborn(true);
+    jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+    let close = CloseStop { attempt, by: "root".to_owned(), reason: "the provider is gone".to_owned() };
+    assert_eq!(jobs.close_stop(&close).await.unwrap(), CloseStopOutcome::Closed);
+    assert_eq!(jobs.close_stop(&close).await.unwrap(), CloseStopOutcome::AlreadySettled);
+    let end = settled(&jobs, &id).await;
+    assert_eq!((end.stops.unconfirmed, end.stops.confirmed), (1, 0));
+    let last = jobs.audit(&id).await.unwrap().pop().unwrap();
+    assert_eq!((last.actor.as_str(), last.reason.as_deref()), ("root", Some("the provider is gone")));
+    runner.shutdown(support::LONG).await;
+}
+
+/// The cancel comes from a process that does not run the job, so nothing holds back the sends
+/// there: the refused save does.
+async fn a_refused_save_begins_nothing(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let mut options = support::quick_options();
+    options.poll = std::time::Duration::from_secs(60);
+    let runner = runner(&jobs).options(options).executor(Remote::two_step(&provider)).start().await.unwrap();
+    provider.hold(Point::Create);
+    let id = submit(&jobs, one("remote")).await;
+    provider.reached(Point::Create).await;
+    let elsewhere = Jobs::new(Arc::clone(&stand.store));
+    assert!(!elsewhere.cancel(&id, &by_alice()).await.unwrap().context_cancelled);
+    provider.release();
+    let end = settled(&jobs, &id).await;
+    assert_eq!(provider.count("begin"), 0);
+    assert_eq!(end.stops.confirmed, 1);
+    assert!(provider.count("stop") > 0, "the refused handle was recorded and stopped");
+    runner.shutdown(support::LONG).await;
+}
