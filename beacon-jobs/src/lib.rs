@@ -5,6 +5,8 @@
 
 pub mod cancel;
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod context;
 mod error;
 pub mod executor;

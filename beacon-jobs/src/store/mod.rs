@@ -132,13 +132,14 @@ pub trait JobStore: Display + Debug + Send + Sync + 'static {
     /// Enters a new incarnation of a node, with a lease of this length.
     ///
     /// On a store that allows only one node, another live one makes the answer
-    /// [`Joined::Occupied`]. Repeated with the same incarnation: `Joined`.
+    /// [`Joined::Occupied`]. Repeated with the same incarnation: `Joined`, and nothing is renewed.
     ///
     /// # Cancellation safety
     /// When dropped, the node may or may not be entered.
     async fn join(&self, node: &NodeIdentity, lease: Duration) -> Result<Joined>;
 
-    /// Renews the lease of a live incarnation. One that ran out is lost for good.
+    /// Renews the lease of a live incarnation: it then runs from now for this length, also if that
+    /// is shorter. One that ran out is lost for good.
     ///
     /// # Cancellation safety
     /// When dropped, the lease may or may not be renewed.
@@ -198,8 +199,9 @@ pub trait JobStore: Display + Debug + Send + Sync + 'static {
     async fn start(&self, starts: &[StartExecution]) -> Result<Vec<StartOutcome>>;
 
     /// Records handles on their attempts, always, and grants the permit to begin where the job
-    /// runs under this fence and the attempt is current: the execution becomes running. A refusal
-    /// requests the stop in the same commit.
+    /// runs under this fence, the attempt is current and its stop is not requested: the execution
+    /// becomes running. A refusal requests the stop in the same commit; where the stop was requested
+    /// before, a handle that was not known makes it due at once, and reopens it if it was settled.
     ///
     /// # Cancellation safety
     /// When dropped, the handle may or may not be saved; the same call again tells.

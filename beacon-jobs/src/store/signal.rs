@@ -60,6 +60,12 @@ impl Signals {
         Self(None)
     }
 
+    /// Whether hints can come.
+    #[cfg(feature = "conformance")]
+    pub(crate) const fn is_live(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Waits for the next hint. Never returns once no sender is left.
     ///
     /// # Cancellation safety

@@ -67,7 +67,7 @@ impl State {
     fn least_settled<'a>(&'a self, execution: &'a ExecutionRow) -> Option<&'a AttemptRow> {
         self.attempts(execution)
             .filter(|attempt| attempt.stop.is_some())
-            .max_by_key(|attempt| attempt.stop_state().unsettledness())
+            .max_by_key(|attempt| attempt.unsettledness())
     }
 
     pub(super) fn stops(&self, id: &JobId) -> StopCounts {

@@ -135,6 +135,12 @@ impl AttemptRow {
         self.stop.as_ref().is_some_and(|stop| !stop.settled)
     }
 
+    /// The order in which an execution's attempts are shown: the greatest first. An open stop goes
+    /// before a settled one in the same state, or it would be hidden, and pruned with its job.
+    pub(crate) fn unsettledness(&self) -> (bool, u8) {
+        (self.has_open_stop(), self.stop_state().unsettledness())
+    }
+
     pub(crate) fn stop_item(&self, minter: crate::stop::Minter) -> Option<StopItem> {
         let stop = self.stop.as_ref()?;
         Some(StopItem {

@@ -94,7 +94,9 @@ impl Rows {
         }
         let execution = self.executions.get_mut(&key);
         let current = execution.as_ref().is_some_and(|execution| execution.is_current(save.attempt));
-        let refusal = refusal.or_else(|| (!current).then_some(Refusal::Lost));
+        let refusal = refusal
+            .or_else(|| (!current).then_some(Refusal::Lost))
+            .or_else(|| attempt.stop.is_some().then_some(Refusal::Lost));
         let outcome = match refusal {
             Some(refusal) => {
                 attempt.request_stop(now);
@@ -104,7 +106,6 @@ impl Rows {
                 self.changes.stops_due();
                 SaveOutcome::Refused(refusal)
             }
-            None if attempt.stop.is_some() => SaveOutcome::Refused(Refusal::Lost),
             None => {
                 if let Some(execution) = execution
                     && execution.status == ExecutionStatus::Starting

@@ -13,7 +13,9 @@ impl AttemptRow {
             (None, _) => self.sealed = Some(by),
             (Some(SealedBy::Time), SealedBy::Minter) => {
                 self.sealed = Some(by);
-                self.reopen(now, "the node that had begun the attempt came back after its seal by time");
+                if self.stop_state() == StopState::Confirmed {
+                    self.reopen(now, "the node that had begun the attempt came back after its seal by time");
+                }
             }
             (Some(SealedBy::Time), SealedBy::Ended | SealedBy::Stop) => self.sealed = Some(by),
             _ => return false,
@@ -26,17 +28,16 @@ impl AttemptRow {
         true
     }
 
-    /// Opens a confirmed stop again, and says why.
+    /// Opens a settled stop again and says why; an open one becomes due at once.
     pub(super) fn reopen(&mut self, now: OffsetDateTime, why: &str) {
-        if let Some(stop) = &mut self.stop
-            && stop.state == StopState::Confirmed
-        {
+        let Some(stop) = &mut self.stop else { return };
+        if stop.settled {
             stop.state = StopState::Requested;
             stop.settled = false;
             stop.confirmed_at = None;
             stop.why = Some(format!("opened again: {why}"));
-            stop.due_at = Some(now);
         }
+        stop.due_at = Some(now);
     }
 }
 

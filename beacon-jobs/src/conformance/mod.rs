@@ -1,0 +1,71 @@
+//! The suites that any store or executor can be run through.
+//!
+//! A suite is one macro: it expands to one named `#[test]` for each case, so that a case added here
+//! appears in every crate that uses the suite with its next update. The cases, their names and
+//! their number are not part of the semver promise of this crate.
+//!
+//! In another crate, with `beacon-jobs = { version = "...", features = ["conformance"] }` among its
+//! `[dev-dependencies]` and nothing else:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use beacon_jobs::conformance::{ManualClock, StoreHarness};
+//! use beacon_jobs::store::MemoryStore; // the store under test
+//!
+//! struct Harness;
+//!
+//! impl StoreHarness for Harness {
+//!     type Store = MemoryStore;
+//!     type Guard = ();
+//!
+//!     async fn start(&self, clock: Arc<ManualClock>) -> (MemoryStore, ()) {
+//!         (MemoryStore::with_clock(clock), ())
+//!     }
+//! }
+//!
+//! beacon_jobs::store_conformance!(Harness, require = [many_nodes, signals]);
+//! # fn main() {}
+//! ```
+//!
+//! A case that needs what a store cannot do prints `skipped:` and passes; what stands in
+//! `require = [...]` must not be skipped.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a case fails by panicking: it runs inside a test"
+)]
+
+mod clock;
+mod store;
+
+use std::future::Future;
+use std::time::Duration;
+
+pub use clock::ManualClock;
+pub use store::{__run_store_case, StoreCapability, StoreHarness, Time};
+
+/// How long a case may take. It waits for events, so that only a hang ever comes near.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Runs a case on a runtime of its own, so that who uses a suite needs no runtime.
+#[doc(hidden)]
+#[expect(clippy::disallowed_methods, reason = "a hang must end though the case drives the clock by hand")]
+pub fn __block_on<F: Future>(case: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .expect("a runtime can be built");
+    let output = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            output = case => Some(output),
+            () = tokio::time::sleep(LIMIT) => None,
+        }
+    });
+    // A call that hangs in a thread must not keep the test from failing.
+    runtime.shutdown_background();
+    output.unwrap_or_else(|| panic!("the case did not end within {LIMIT:?}"))
+}
