@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use beacon_jobs::JobId;
 use beacon_jobs::cancel::StopMode;
 use beacon_jobs::job::JobStatus;
+use beacon_jobs_http::CancelPolicy;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -68,7 +69,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "BEACON_PUBLIC_URL", value_name = "URL", value_parser = parse_origin)]
     pub(crate) public_url: Option<String>,
 
-    /// Whether a cancel needs proof of who asks.
+    /// Who may cancel: required takes owners and administrators, when_present also whoever shows no
+    /// token, legacy_open everybody.
     #[arg(long, env = "BEACON_CANCEL_POLICY", value_name = "POLICY", default_value = "required")]
     pub(crate) cancel_policy: CancelPolicy,
 
@@ -274,17 +276,6 @@ pub(crate) enum AuthWay {
     Wallet,
     /// No proof.
     Open,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub(crate) enum CancelPolicy {
-    /// Always.
-    Required,
-    /// Only where a token is shown.
-    WhenPresent,
-    /// Never.
-    LegacyOpen,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -127,7 +127,7 @@ impl Server {
             runs_jobs: settings.runner.is_some(),
             open: api.open,
         };
-        let router = api::router(api, settings, jobs, &token, bound)?.merge(page::routes(&facts));
+        let router = api::router(api, jobs, &token, bound)?.merge(page::routes(&facts));
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(
             axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())

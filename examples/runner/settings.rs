@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use beacon_jobs::runner::RunnerOptions;
+use beacon_jobs_http::CancelPolicy;
 
-use crate::cli::{AuthWay, CancelPolicy, ExecutorName, ProcessFor, ServeArgs};
+use crate::cli::{AuthWay, ExecutorName, ProcessFor, ServeArgs};
 use crate::exit::Exit;
 use crate::secret::Secret;
 use crate::values::Database;
@@ -35,6 +36,7 @@ pub(crate) struct ApiSettings {
     pub(crate) open: bool,
     /// The administrator's token, if it was given.
     pub(crate) admin_token: Option<Secret>,
+    pub(crate) cancel_policy: CancelPolicy,
     pub(crate) process_for: ProcessFor,
     pub(crate) max_body: usize,
     pub(crate) cors_origins: Vec<String>,
@@ -77,11 +79,6 @@ impl Settings {
 
 impl ApiSettings {
     fn from_args(args: ServeArgs) -> Result<Self, Exit> {
-        if args.cancel_policy != CancelPolicy::Required {
-            return Err(Exit::usage(
-                "--cancel-policy: only required is built into this runner yet; leave the flag out",
-            ));
-        }
         let open = match args.auth.as_deref() {
             None => false,
             Some(ways) if ways.contains(&AuthWay::Open) => {
@@ -121,6 +118,7 @@ impl ApiSettings {
             public_url: args.public_url,
             open,
             admin_token: args.admin_token,
+            cancel_policy: args.cancel_policy,
             process_for: args.process_for,
             max_body: args.max_body.0,
             cors_origins: args.cors_origins,
@@ -182,7 +180,6 @@ mod tests {
         for (args, flag) in [
             (&["--executors", "process,modal"][..], "--executors: modal"),
             (&["--executors", "golem"], "--executors: golem"),
-            (&["--cancel-policy", "legacy_open"], "--cancel-policy"),
             (&["--database", "postgres://u:hunter2@h/db"], "--database this build has no Postgres"),
             (&["--database", "memory:", "--no-api"], "--database memory:"),
             (&["--admin-token", "hunter2"], "--admin-token"),

@@ -26,9 +26,9 @@ impl FromStr for Bytes {
             .ok()
             .zip(factor)
             .and_then(|(count, factor)| count.checked_mul(factor))
-            .filter(|bytes| *bytes > 0)
+            .filter(|bytes| (1 << 10..=1 << 30).contains(bytes))
             .map(Self)
-            .ok_or_else(|| "must be a number of bytes of at least 1, or one with KiB, MiB or GiB, for example 4MiB".to_owned())
+            .ok_or_else(|| "must be from 1KiB to 1GiB: bytes, or a number with KiB, MiB or GiB".to_owned())
     }
 }
 
@@ -113,10 +113,10 @@ mod tests {
 
     #[test]
     fn sizes_are_read_as_bytes_or_with_a_unit() {
-        for (text, bytes) in [("1", 1), ("1048576", 1 << 20), ("1MiB", 1 << 20), ("3 kib", 3072), ("2GiB", 2 << 30)] {
+        for (text, bytes) in [("1024", 1 << 10), ("1048576", 1 << 20), ("1MiB", 1 << 20), ("3 kib", 3072), ("1gib", 1 << 30)] {
             assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
         }
-        for text in ["", "0", "MiB", "1MB", "-1", "1.5MiB", "99999999999GiB", "1 0"] {
+        for text in ["", "0", "MiB", "1MB", "-1", "1.5MiB", "99999999999GiB", "1023", "2GiB", "1 0"] {
             assert!(text.parse::<Bytes>().is_err(), "{text}");
         }
     }
