@@ -23,7 +23,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Counts primes on a farm.
 #[derive(Clone, Debug)]
-pub struct FarmExecutor {
+pub(crate) struct FarmExecutor {
     farm: SocketAddr,
 }
 
@@ -44,7 +44,7 @@ struct Place {
 impl FarmExecutor {
     /// An executor that runs on the farm at this address.
     #[must_use]
-    pub const fn new(farm: SocketAddr) -> Self {
+    pub(crate) const fn new(farm: SocketAddr) -> Self {
         Self { farm }
     }
 
@@ -107,11 +107,15 @@ impl Executor for FarmExecutor {
     async fn stop(&self, handle: &Handle, request: &StopRequest) -> Result<StopStatus, StopError> {
         let place: Place = handle.read()?;
         let order = Order::End { id: place.id, force: request.grace.is_zero() };
-        let reply = ask(place.farm, &order).await.map_err(|error| StopError::new("the farm gave no answer").with_source(error))?;
+        let reply = ask(place.farm, &order)
+            .await
+            .map_err(|error| StopError::new("the farm gave no answer").with_source(error))?;
         let evidence = json!({ "level": "farm", "farm": place.farm, "work": place.id, "said": reply.state });
         Ok(match reply.state {
             State::Ended { .. } | State::Done { .. } => StopStatus::Confirmed { evidence },
-            State::Created | State::Running { .. } => StopStatus::Acknowledged { evidence, ask_again: ASK_AGAIN },
+            State::Created | State::Running { .. } => {
+                StopStatus::Acknowledged { evidence, ask_again: ASK_AGAIN }
+            }
             // This farm forgets all when it is restarted, and what it forgot it does not run; but
             // another one may listen there now, so this is no proof.
             State::Unknown => StopStatus::Unconfirmable {
@@ -129,7 +133,9 @@ impl fmt::Display for FarmExecutor {
 }
 
 fn unreachable(error: std::io::Error) -> ExecuteError {
-    ExecuteError::new(FailureKind::Provider, format!("the farm gave no answer: {error}")).retryable().with_source(error)
+    ExecuteError::new(FailureKind::Provider, format!("the farm gave no answer: {error}"))
+        .retryable()
+        .with_source(error)
 }
 
 /// Sends one order and reads the reply.

@@ -29,7 +29,7 @@ const SLICE: u64 = 2_000;
 /// Where work is in its life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
-pub enum State {
+pub(crate) enum State {
     /// It exists, and nothing runs.
     Created,
     /// It counts.
@@ -54,7 +54,7 @@ pub enum State {
 /// What a customer asks for.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
-pub enum Order {
+pub(crate) enum Order {
     /// Make work that does not run yet.
     Create {
         /// A word by which the customer knows it.
@@ -83,17 +83,17 @@ pub enum Order {
 
 /// The answer to an order.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// Which work.
-    pub id: u64,
+    pub(crate) id: u64,
     /// How it stands.
     #[serde(flatten)]
-    pub state: State,
+    pub(crate) state: State,
 }
 
 /// The server. Dropping it ends its work, as pulling the plug would.
 #[derive(Debug)]
-pub struct Farm {
+pub(crate) struct Farm {
     address: SocketAddr,
     floor: Arc<Floor>,
     door: JoinHandle<()>,
@@ -124,7 +124,7 @@ impl Farm {
     ///
     /// # Errors
     /// When no port can be listened on.
-    pub async fn open() -> std::io::Result<Self> {
+    pub(crate) async fn open() -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let floor = Arc::new(Floor::default());
@@ -141,13 +141,13 @@ impl Farm {
 
     /// Where it is.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// How many works count right now: what only the farm itself can know for sure.
     #[must_use]
-    pub fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         self.floor.all().iter().filter(|work| matches!(*work.state.borrow(), State::Running { .. })).count()
     }
 }
@@ -263,5 +263,6 @@ impl Work {
 }
 
 fn is_prime(number: u64) -> bool {
-    number >= 2 && (2..).take_while(|divisor| divisor * divisor <= number).all(|divisor| number % divisor != 0)
+    number >= 2
+        && (2..).take_while(|divisor| divisor * divisor <= number).all(|divisor| number % divisor != 0)
 }

@@ -43,7 +43,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("cancelled; the farm is busy with {} works; {settled:?}", farm.running());
     let detail = jobs.get(&id, ExecutionPage::ALL).await?.ok_or("the job is gone")?;
     for execution in &detail.executions {
-        println!("{}: {:?}", execution.index, execution.stop.as_ref().and_then(|stop| stop.evidence.as_ref()));
+        println!(
+            "{}: {:?}",
+            execution.index,
+            execution.stop.as_ref().and_then(|stop| stop.evidence.as_ref())
+        );
     }
     runner.shutdown(Duration::from_secs(5)).await;
     match settled {

@@ -38,7 +38,8 @@ pub(crate) fn router(
         builder.authenticator(Everybody { origins: settings.cors_origins.iter().cloned().collect() })
     } else {
         let tokens = BearerTokens::new().with_token(token.expose(), Principal::admin(ADMIN));
-        builder.authenticator(tokens.map_err(|error| Exit::usage(format!("--admin-token {}", error.message())))?)
+        builder
+            .authenticator(tokens.map_err(|error| Exit::usage(format!("--admin-token {}", error.message())))?)
     };
     Ok(builder.build().map_err(|error| Exit::usage(error.to_string()))?.router())
 }

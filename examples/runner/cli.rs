@@ -17,7 +17,9 @@ use crate::values::{Bytes, Database, Label, parse_listen, parse_origin};
 /// Runs jobs on this machine, and cancels them so that the work is really over.
 #[derive(Debug, Parser)]
 #[command(name = "beacon-runner", version, arg_required_else_help = false)]
-#[command(after_help = "Without a command it serves. Every flag of serve has a variable: --max-jobs is BEACON_MAX_JOBS.")]
+#[command(
+    after_help = "Without a command it serves. Every flag of serve has a variable: --max-jobs is BEACON_MAX_JOBS."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -107,7 +109,13 @@ pub(crate) struct ServeArgs {
     pub(crate) max_body: Bytes,
 
     /// What runs executions here; with --no-runner: what the nodes on the same database have.
-    #[arg(long, env = "BEACON_EXECUTORS", value_name = "NAMES", value_delimiter = ',', default_value = "process")]
+    #[arg(
+        long,
+        env = "BEACON_EXECUTORS",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "process"
+    )]
     pub(crate) executors: Vec<ExecutorName>,
 
     /// Who may submit process executions: loopback lets everybody do so while this server listens
@@ -134,7 +142,13 @@ pub(crate) struct ServeArgs {
 #[derive(Args, Debug)]
 pub(crate) struct StoreArgs {
     /// Where jobs live: sqlite://PATH, or memory: to forget them at the end.
-    #[arg(long, env = "BEACON_DATABASE", value_name = "URL", default_value = "sqlite://beacon.db", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "BEACON_DATABASE",
+        value_name = "URL",
+        default_value = "sqlite://beacon.db",
+        hide_env_values = true
+    )]
     pub(crate) database: Secret,
 }
 

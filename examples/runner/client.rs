@@ -69,7 +69,9 @@ impl NoAnswer {
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
-            Self::Refused(status, _) => *status == StatusCode::SERVICE_UNAVAILABLE || *status == StatusCode::TOO_MANY_REQUESTS,
+            Self::Refused(status, _) => {
+                *status == StatusCode::SERVICE_UNAVAILABLE || *status == StatusCode::TOO_MANY_REQUESTS
+            }
         }
     }
 }
@@ -78,7 +80,9 @@ impl Client {
     /// A client of this server.
     pub(crate) fn new(args: &ServerArgs) -> Result<Self, Exit> {
         if args.url.starts_with("https:") {
-            return Err(Exit::usage("--url: this client speaks http alone; reach a remote server through a tunnel"));
+            return Err(Exit::usage(
+                "--url: this client speaks http alone; reach a remote server through a tunnel",
+            ));
         }
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT));
@@ -99,13 +103,18 @@ impl Client {
     pub(crate) fn give_up(&self, no_answer: NoAnswer) -> Exit {
         let (line, body) = match no_answer {
             NoAnswer::Unreachable(why) => {
-                let line = format!("no runner answers at {}: {why}; start one, or set --url or BEACON_URL", self.url);
+                let line = format!(
+                    "no runner answers at {}: {why}; start one, or set --url or BEACON_URL",
+                    self.url
+                );
                 let body = serde_json::json!({ "error": line });
                 (line, body)
             }
             NoAnswer::Refused(status, body) => (self.refusal(status, &body), body),
         };
-        if self.json && let Err(exit) = print::line(&body.to_string()) {
+        if self.json
+            && let Err(exit) = print::line(&body.to_string())
+        {
             return exit;
         }
         Exit::failed(print::plain(&line))
@@ -117,7 +126,10 @@ impl Client {
                 Some(_) => ("does not know this token", "the one"),
                 None => ("asks for a token", "one"),
             };
-            return format!("{} {what}; set BEACON_TOKEN or --token to {token} that it printed at its start", self.url);
+            return format!(
+                "{} {what}; set BEACON_TOKEN or --token to {token} that it printed at its start",
+                self.url
+            );
         }
         let word = |name: &str| body.get(name).and_then(Value::as_str);
         let detail = word("detail").or(word("error")).or(word("title")).unwrap_or("no reason given");
@@ -140,8 +152,10 @@ impl Client {
 
     async fn exchange(&self, call: Call<'_>) -> Result<Value, NoAnswer> {
         let unreachable = |error: &dyn std::error::Error| NoAnswer::Unreachable(root_of(error));
-        let uri: Uri = format!("{}/api/v1{}", self.url, call.path).parse().map_err(|error| unreachable(&error))?;
-        let mut request = Request::builder().method(call.method).uri(uri).header(header::ACCEPT, "application/json");
+        let uri: Uri =
+            format!("{}/api/v1{}", self.url, call.path).parse().map_err(|error| unreachable(&error))?;
+        let mut request =
+            Request::builder().method(call.method).uri(uri).header(header::ACCEPT, "application/json");
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose()));
         }
@@ -151,9 +165,9 @@ impl Client {
         if call.body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
-        let request = request
-            .body(Full::new(Bytes::from(call.body.unwrap_or_default())))
-            .map_err(|_| NoAnswer::Unreachable("the token or the key holds characters that no header may hold".into()))?;
+        let request = request.body(Full::new(Bytes::from(call.body.unwrap_or_default()))).map_err(|_| {
+            NoAnswer::Unreachable("the token or the key holds characters that no header may hold".into())
+        })?;
         let answer = self.http.request(request).await.map_err(|error| unreachable(&error))?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), LARGEST_ANSWER)

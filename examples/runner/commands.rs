@@ -30,7 +30,8 @@ pub(crate) async fn submit(args: &SubmitArgs) -> Result<(), Exit> {
 }
 
 async fn read(file: &Path) -> Result<Vec<u8>, Exit> {
-    let unreadable = |error: std::io::Error| Exit::usage(format!("{} cannot be read: {error}", file.display()));
+    let unreadable =
+        |error: std::io::Error| Exit::usage(format!("{} cannot be read: {error}", file.display()));
     if file == Path::new("-") {
         let mut text = Vec::new();
         tokio::io::stdin().read_to_end(&mut text).await.map_err(unreadable)?;
@@ -78,10 +79,16 @@ fn told(id: &JobId, answer: &Value) -> String {
     let word = |name: &str| answer[name].as_str().unwrap_or("?");
     let how = match (answer["already_cancelled"].as_bool(), answer["escalated"].as_bool()) {
         (Some(true), Some(true)) => format!("was cancelled at {}, now made harsher", word("cancelled_at")),
-        (Some(true), _) => format!("was cancelled before, at {} by {}", word("cancelled_at"), word("cancelled_by")),
+        (Some(true), _) => {
+            format!("was cancelled before, at {} by {}", word("cancelled_at"), word("cancelled_by"))
+        }
         _ => format!("{}, was {}", word("new_status"), word("previous_status")),
     };
-    format!("{id}: {how}; executions cancelled: {}; stops: {}", answer["executions_cancelled"], counts(&answer["stops"]))
+    format!(
+        "{id}: {how}; executions cancelled: {}; stops: {}",
+        answer["executions_cancelled"],
+        counts(&answer["stops"])
+    )
 }
 
 /// Stops by state, without those states in which there is none.
@@ -142,7 +149,9 @@ pub(crate) async fn show(args: &ShowArgs) -> Result<(), Exit> {
             break;
         }
         let mut next = page(&client, &args.id, have).await?;
-        let Some(more) = next["executions"].as_array_mut().filter(|more| !more.is_empty()).map(std::mem::take) else {
+        let Some(more) =
+            next["executions"].as_array_mut().filter(|more| !more.is_empty()).map(std::mem::take)
+        else {
             break;
         };
         if let Some(all) = detail["executions"].as_array_mut() {
@@ -152,7 +161,10 @@ pub(crate) async fn show(args: &ShowArgs) -> Result<(), Exit> {
     if args.server.json {
         return print::line(&detail.to_string());
     }
-    summary(&detail).iter().chain(&evidence::table(detail["executions"].as_array().into_iter().flatten())).try_for_each(|line| print::line(line))
+    summary(&detail)
+        .iter()
+        .chain(&evidence::table(detail["executions"].as_array().into_iter().flatten()))
+        .try_for_each(|line| print::line(line))
 }
 
 async fn page(client: &Client, id: &JobId, offset: usize) -> Result<Value, Exit> {
@@ -173,7 +185,8 @@ fn summary(detail: &Value) -> Vec<String> {
         format!("progress  {}", progress(&detail["progress"])),
     ];
     if let Some(by) = detail["cancellation"]["cancelled_by"].as_str() {
-        let reason = detail["cancellation"]["reason"].as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let reason =
+            detail["cancellation"]["reason"].as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
         lines.push(format!("cancelled by {by}{reason}"));
     }
     if let Some(missing) = job["waiting_for"].as_array().filter(|missing| !missing.is_empty()) {
@@ -217,8 +230,14 @@ mod tests {
 
     #[test]
     fn counts_name_only_what_there_is() {
-        assert_eq!(counts(&json!({"total": 3, "confirmed": 2, "not_needed": 1, "requested": 0})), "2 confirmed, 1 not needed");
+        assert_eq!(
+            counts(&json!({"total": 3, "confirmed": 2, "not_needed": 1, "requested": 0})),
+            "2 confirmed, 1 not needed"
+        );
         assert_eq!(counts(&json!({"total": 0})), "none");
-        assert_eq!(progress(&json!({"total": 3, "completed": 2, "failed": 1, "queued": 0})), "2 of 3 completed, 1 failed");
+        assert_eq!(
+            progress(&json!({"total": 3, "completed": 2, "failed": 1, "queued": 0})),
+            "2 of 3 completed, 1 failed"
+        );
     }
 }

@@ -39,8 +39,13 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<(), Exit> {
     let spec = parse_job_file(JOB).map_err(failed)?;
     let count = spec.executions.len();
     let id = jobs.submit(OWNER, spec).await.map_err(failed)?.id;
-    print::line(&format!("1. submitted job {id}: {count} executions, each a real child process with about 20 s of work"))?;
-    print::line(&format!("2. it runs; it is cancelled {} s after its first process has begun", args.cancel_after))?;
+    print::line(&format!(
+        "1. submitted job {id}: {count} executions, each a real child process with about 20 s of work"
+    ))?;
+    print::line(&format!(
+        "2. it runs; it is cancelled {} s after its first process has begun",
+        args.cancel_after
+    ))?;
 
     let mut view = View::new(false);
     tokio::select! {
@@ -52,9 +57,14 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<(), Exit> {
     let answer = jobs.cancel(&id, &request).await.map_err(failed)?;
     view.clear();
     let CancelOutcome::Cancelled { record, .. } = answer.outcome else {
-        return Err(Exit::failed("the job was over before it could be cancelled; use a smaller --cancel-after"));
+        return Err(Exit::failed(
+            "the job was over before it could be cancelled; use a smaller --cancel-after",
+        ));
     };
-    print::line(&format!("3. cancelled: {} executions; waiting until their work is shown to have ended", record.executions_cancelled))?;
+    print::line(&format!(
+        "3. cancelled: {} executions; waiting until their work is shown to have ended",
+        record.executions_cancelled
+    ))?;
     let settled = tokio::select! {
         settled = jobs.settled(&id, SETTLE) => settled.map_err(failed)?,
         signal = signals.next() => return Err(Exit::failed(format!("ended by {signal}"))),

@@ -11,7 +11,7 @@ const MOST_EVIDENCE: usize = 72;
 
 /// The lines of a table of these executions, as the API writes them.
 pub(crate) fn table<'a>(executions: impl IntoIterator<Item = &'a Value>) -> Vec<String> {
-    let mut table = Table::new(["EXECUTION", "STATUS", "TRY", "STOP", "TOOK", "LEVEL", "EVIDENCE"]);
+    let mut table = Table::new(["EXECUTION", "STATUS", "TRY", "STOP", "TOOK", "LEVEL", "EVIDENCE OR RESULT"]);
     for (place, execution) in executions.into_iter().enumerate() {
         let stop = &execution["stop"];
         table.row([
@@ -52,7 +52,7 @@ fn took(stop: &Value) -> Option<String> {
     Some(format!("{milliseconds} ms"))
 }
 
-/// The evidence in a few words; for what was not stopped, why it failed.
+/// The evidence in a few words; for what was not stopped, why it failed or what it brought.
 fn shown(execution: &Value) -> String {
     let stop = &execution["stop"];
     let evidence = &stop["evidence"];
@@ -70,9 +70,16 @@ fn shown(execution: &Value) -> String {
             .collect::<Vec<_>>();
         return short(&words.join(" "), MOST_EVIDENCE);
     }
-    match execution["error"]["message"].as_str() {
-        Some(message) => short(&format!("{}: {message}", word(&execution["error"]["kind"])), MOST_EVIDENCE),
-        None => String::new(),
+    if let Some(message) = execution["error"]["message"].as_str() {
+        return short(&format!("{}: {message}", word(&execution["error"]["kind"])), MOST_EVIDENCE);
+    }
+    match &execution["output"] {
+        Value::Null => String::new(),
+        // What a command wrote last is most often its result.
+        Value::Object(output) if output.contains_key("stdout") => {
+            short(word(&output["stdout"]).trim_end().rsplit('\n').next().unwrap_or_default(), MOST_EVIDENCE)
+        }
+        other => short(&other.to_string(), MOST_EVIDENCE),
     }
 }
 
@@ -98,9 +105,12 @@ mod tests {
         let waiting = json!({"labels": {}, "status": "cancelled", "attempt": 0, "stop": null});
         let lines = table([&stopped, &waiting]);
         assert_eq!(
-            lines.iter().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>(),
+            lines
+                .iter()
+                .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+                .collect::<Vec<_>>(),
             [
-                "EXECUTION STATUS TRY STOP TOOK LEVEL EVIDENCE",
+                "EXECUTION STATUS TRY STOP TOOK LEVEL EVIDENCE OR RESULT",
                 "0 us / q1 / m cancelled 1 confirmed 250 ms cgroup left=0",
                 "1 cancelled 0 never began",
             ]

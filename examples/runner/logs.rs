@@ -13,11 +13,15 @@ use crate::exit::Exit;
 /// Begins to log.
 pub(crate) fn start(args: &LogArgs) -> Result<(), Exit> {
     let filter: Targets = args.log.parse().map_err(|error| {
-        Exit::usage(format!("--log: {error}; use a level such as info, or target=level pairs with commas between"))
+        Exit::usage(format!(
+            "--log: {error}; use a level such as info, or target=level pairs with commas between"
+        ))
     })?;
     let layer = fmt::layer().with_writer(io::stderr);
     match args.log_format {
-        LogFormat::Text => install(layer.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).with_filter(filter)),
+        LogFormat::Text => {
+            install(layer.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).with_filter(filter))
+        }
         LogFormat::Json => install(layer.json().with_filter(filter)),
     }
 }

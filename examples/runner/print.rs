@@ -38,7 +38,9 @@ impl Table {
 
     /// The lines of the table.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let width = |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+        let width = |column: usize| {
+            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+        };
         let widths: Vec<usize> = (0..).map_while(width).collect();
         let pad = |(cell, width): (&String, &usize)| format!("{cell:width$}");
         self.rows

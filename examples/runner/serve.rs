@@ -45,7 +45,11 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Exit> {
     };
 
     let signal = signals.next().await;
-    tracing::info!(signal, limit_seconds = settings.drain.as_secs(), "draining; the same signal again ends at once");
+    tracing::info!(
+        signal,
+        limit_seconds = settings.drain.as_secs(),
+        "draining; a second signal ends at once"
+    );
     tokio::select! {
         () = end(runner, server, settings.drain) => Ok(()),
         signal = signals.next() => Err(Exit::failed(format!("ended at once by a second {signal}; the next start takes up what was left"))),
@@ -71,7 +75,9 @@ async fn end(runner: Option<JobRunner>, server: Option<Server>, drain: Duration)
 async fn bind(api: &ApiSettings) -> Result<(TcpListener, SocketAddr), Exit> {
     let failed = |error: std::io::Error| {
         let why = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "is in use; name another one, or port 0 for a free one".to_owned(),
+            std::io::ErrorKind::AddrInUse => {
+                "is in use; name another one, or port 0 for a free one".to_owned()
+            }
             _ => format!("cannot be listened on: {error}"),
         };
         Exit::failed(format!("--listen: {} {why}", api.listen))

@@ -14,7 +14,8 @@ pub(crate) struct Signals {
 impl Signals {
     /// From now on neither ends the program by itself.
     pub(crate) fn listen() -> Result<Self, Exit> {
-        let on = |kind| signal(kind).map_err(|error| Exit::failed(format!("signals cannot be heard: {error}")));
+        let on =
+            |kind| signal(kind).map_err(|error| Exit::failed(format!("signals cannot be heard: {error}")));
         Ok(Self { term: on(SignalKind::terminate())?, int: on(SignalKind::interrupt())? })
     }
 

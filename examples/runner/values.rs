@@ -53,7 +53,9 @@ impl FromStr for Database {
             return Err("this build has no Postgres yet; use sqlite://PATH or memory:".to_owned());
         }
         match text.strip_prefix("sqlite://") {
-            Some("") => Err("names no file; write it as sqlite://PATH, for example sqlite://beacon.db".to_owned()),
+            Some("") => {
+                Err("names no file; write it as sqlite://PATH, for example sqlite://beacon.db".to_owned())
+            }
             Some(path) if path.contains('?') => {
                 Err("takes no options after ?; use sqlite://PATH alone".to_owned())
             }
@@ -89,7 +91,8 @@ impl FromStr for Label {
 
 /// Reads an address to listen on.
 pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    let local = || Some(SocketAddr::from((Ipv4Addr::LOCALHOST, text.strip_prefix("localhost:")?.parse().ok()?)));
+    let local =
+        || Some(SocketAddr::from((Ipv4Addr::LOCALHOST, text.strip_prefix("localhost:")?.parse().ok()?)));
     text.parse().ok().or_else(local).ok_or_else(|| {
         "must be ADDRESS:PORT, for example 127.0.0.1:8080, or port 0 for a free one".to_owned()
     })
@@ -100,7 +103,8 @@ pub(crate) fn parse_origin(text: &str) -> Result<String, String> {
     let wrong = || "must be http://HOST:PORT or https://HOST:PORT with nothing after it".to_owned();
     let uri: axum::http::Uri = text.parse().map_err(|_| wrong())?;
     let scheme = uri.scheme_str().filter(|scheme| ["http", "https"].contains(scheme)).ok_or_else(wrong)?;
-    let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(wrong)?;
+    let authority =
+        uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(wrong)?;
     if uri.path_and_query().is_some_and(|rest| rest.as_str() != "/") {
         return Err(wrong());
     }
@@ -113,7 +117,9 @@ mod tests {
 
     #[test]
     fn sizes_are_read_as_bytes_or_with_a_unit() {
-        for (text, bytes) in [("1024", 1 << 10), ("1048576", 1 << 20), ("1MiB", 1 << 20), ("3 kib", 3072), ("1gib", 1 << 30)] {
+        for (text, bytes) in
+            [("1024", 1 << 10), ("1048576", 1 << 20), ("1MiB", 1 << 20), ("3 kib", 3072), ("1gib", 1 << 30)]
+        {
             assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
         }
         for text in ["", "0", "MiB", "1MB", "-1", "1.5MiB", "99999999999GiB", "1023", "2GiB", "1 0"] {
@@ -126,7 +132,9 @@ mod tests {
         assert_eq!("memory:".parse(), Ok(Database::Memory));
         assert_eq!("sqlite://beacon.db".parse(), Ok(Database::Sqlite("beacon.db".into())));
         assert_eq!("sqlite:///var/lib/b.db".parse(), Ok(Database::Sqlite("/var/lib/b.db".into())));
-        for text in ["postgres://u:hunter2@h/db", "mysql://u:hunter2@h/db", "sqlite://", "sqlite://a?mode=ro", "b.db"] {
+        for text in
+            ["postgres://u:hunter2@h/db", "mysql://u:hunter2@h/db", "sqlite://", "sqlite://a?mode=ro", "b.db"]
+        {
             let error = text.parse::<Database>().unwrap_err();
             assert!(!error.contains("hunter2") && error.contains("sqlite://PATH"), "{error}");
         }

@@ -55,7 +55,8 @@ fn outcome(id: &beacon_jobs::JobId, detail: &Value) -> Result<(), Exit> {
 /// Whether a job has its outcome and nothing is being stopped any more. A stop that cannot be
 /// confirmed is not waited for: it may never be.
 fn is_over(detail: &Value) -> bool {
-    let terminal = ["completed", "failed", "cancelled"].contains(&detail["status"].as_str().unwrap_or_default());
+    let terminal =
+        ["completed", "failed", "cancelled"].contains(&detail["status"].as_str().unwrap_or_default());
     let open = |execution: &Value| ["requested", "acknowledged"].contains(&evidence::stop_state(execution));
     terminal && !executions(detail).any(open)
 }
@@ -104,7 +105,9 @@ impl View {
         }
         for (place, execution) in executions(detail).enumerate() {
             let state = state(execution);
-            if self.seen.get(&place).is_some_and(|seen| *seen == state) || (state == "queued" && !self.seen.contains_key(&place)) {
+            if self.seen.get(&place).is_some_and(|seen| *seen == state)
+                || (state == "queued" && !self.seen.contains_key(&place))
+            {
                 continue;
             }
             if !self.json {
