@@ -7,11 +7,20 @@ use time::format_description::well_known::Rfc3339;
 use crate::print::{Table, plain, short};
 
 /// How much of an evidence that has another form than ours is shown.
-const MOST_EVIDENCE: usize = 72;
+const MOST_EVIDENCE: usize = 48;
 
 /// The lines of a table of these executions, as the API writes them.
 pub(crate) fn table<'a>(executions: impl IntoIterator<Item = &'a Value>) -> Vec<String> {
-    let mut table = Table::new(["EXECUTION", "STATUS", "TRY", "STOP", "TOOK", "LEVEL", "EVIDENCE OR RESULT"]);
+    let mut table = Table::new([
+        "EXECUTION",
+        "STATUS",
+        "TRY",
+        "STOP",
+        "TOOK",
+        "LEVEL",
+        "ENDED BY",
+        "SHOWN BY, OR RESULT",
+    ]);
     for (place, execution) in executions.into_iter().enumerate() {
         let stop = &execution["stop"];
         table.row([
@@ -21,6 +30,7 @@ pub(crate) fn table<'a>(executions: impl IntoIterator<Item = &'a Value>) -> Vec<
             stop_state(execution).to_owned(),
             took(stop).unwrap_or_default(),
             word(&stop["evidence"]["level"]).to_owned(),
+            word(&stop["evidence"]["ended_by"]).to_owned(),
             shown(execution),
         ]);
     }
@@ -32,7 +42,7 @@ pub(crate) fn label(place: usize, execution: &Value) -> String {
     let place = execution["index"].as_u64().unwrap_or(place as u64);
     let labels = &execution["labels"];
     let first = ["region", "question", "model"].iter().filter_map(|name| labels[name].as_str());
-    let words = first.map(|word| short(&plain(word), 28)).collect::<Vec<_>>().join(" / ");
+    let words = first.map(|word| short(&plain(word), 18)).collect::<Vec<_>>().join(" / ");
     if words.is_empty() { place.to_string() } else { format!("{place} {words}") }
 }
 
@@ -59,10 +69,13 @@ fn shown(execution: &Value) -> String {
     if let Some(why) = stop["why"].as_str() {
         return short(why, MOST_EVIDENCE);
     }
+    if let Some(shown_by) = evidence["shown_by"].as_str() {
+        return short(shown_by, MOST_EVIDENCE);
+    }
     if let Value::Object(members) = evidence {
         let words = members
             .iter()
-            .filter(|(name, _)| *name != "level")
+            .filter(|(name, _)| !["level", "ended_by"].contains(&name.as_str()))
             .map(|(name, value)| match value {
                 Value::String(text) => format!("{name}={text}"),
                 other => format!("{name}={other}"),
@@ -99,7 +112,7 @@ mod tests {
             "labels": {"region": "us", "question": "q1", "model": "m"}, "status": "cancelled", "attempt": 1,
             "stop": {
                 "state": "confirmed", "requested_at": "2026-01-01T00:00:00Z",
-                "confirmed_at": "2026-01-01T00:00:00.25Z", "evidence": {"level": "cgroup", "left": 0}, "why": null,
+                "confirmed_at": "2026-01-01T00:00:00.25Z", "evidence": {"level": "cgroup", "ended_by": "term", "left": 0}, "why": null,
             },
         });
         let waiting = json!({"labels": {}, "status": "cancelled", "attempt": 0, "stop": null});
@@ -110,8 +123,8 @@ mod tests {
                 .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
                 .collect::<Vec<_>>(),
             [
-                "EXECUTION STATUS TRY STOP TOOK LEVEL EVIDENCE OR RESULT",
-                "0 us / q1 / m cancelled 1 confirmed 250 ms cgroup left=0",
+                "EXECUTION STATUS TRY STOP TOOK LEVEL ENDED BY SHOWN BY, OR RESULT",
+                "0 us / q1 / m cancelled 1 confirmed 250 ms cgroup term left=0",
                 "1 cancelled 0 never began",
             ]
         );
