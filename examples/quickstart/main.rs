@@ -6,7 +6,8 @@ use beacon_jobs::cancel::{Actor, CancelRequest};
 use beacon_jobs::job::{ExecutionSpec, JobSpec};
 use beacon_jobs::process::ProcessExecutor;
 use beacon_jobs::runner::JobRunner;
-use beacon_jobs::store::{ExecutionPage, SqliteStore};
+use beacon_jobs::store::ExecutionPage;
+use beacon_jobs::store::sqlite::SqliteStore;
 use beacon_jobs::{Jobs, process};
 use serde_json::json;
 

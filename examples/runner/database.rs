@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use beacon_jobs::store::{JobStore, MemoryStore, SqliteStore};
+use beacon_jobs::store::sqlite::SqliteStore;
+use beacon_jobs::store::{JobStore, MemoryStore};
 
 use crate::cli::MigrateArgs;
 use crate::exit::Exit;

@@ -94,13 +94,13 @@ impl ApiSettings {
                 true
             }
             Some(ways) => {
-                if ways.contains(&AuthWay::Wallet) {
-                    tracing::warn!("wallet sign-in is not built into this runner yet; only tokens are taken");
-                }
                 if !ways.contains(&AuthWay::Token) {
                     return Err(Exit::usage(
                         "--auth: wallet alone would let nobody in, as this runner does not have it yet; add token",
                     ));
+                }
+                if ways.contains(&AuthWay::Wallet) {
+                    tracing::warn!("wallet sign-in is not built into this runner yet; only tokens are taken");
                 }
                 false
             }

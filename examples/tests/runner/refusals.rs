@@ -83,7 +83,7 @@ async fn configuration_errors_name_the_flag_and_the_fix_and_show_no_secret() {
         (&["--max-jobs", "many"], &["--max-jobs"]),
         (&["--executors", "process,modal"], &["--executors", "modal", "not built"]),
         (&["--executors", "proces"], &["--executors", "process"]),
-        (&["--log", "!!"], &["--log"]),
+        (&["--log", "info,a=loud"], &["--log"]),
         (&["--log-format", "xml"], &["--log-format", "text, json"]),
         (&["--no-runner", "--no-api"], &["--no-runner", "--no-api"]),
         (&["--cors-origin", "https://a.example/path"], &["--cors-origin"]),

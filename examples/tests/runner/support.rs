@@ -290,8 +290,16 @@ impl Children {
 
     /// An input whose command holds the pipe, says `up` and then does this in a shell.
     pub(crate) fn input(&self, script: &str) -> Value {
-        let script = format!("exec 9>\"$CHILDREN\" && echo up >&9; {script}");
-        serde_json::json!({ "command": ["sh", "-c", script], "env": { "CHILDREN": self.path } })
+        let mut input = serde_json::json!({ "command": ["sh", "-c", script], "env": {} });
+        self.hold(&mut input);
+        input
+    }
+
+    /// Makes the command of an input hold the pipe and say `up` first.
+    pub(crate) fn hold(&self, input: &mut Value) {
+        let script = input["command"][2].as_str().unwrap();
+        input["command"][2] = format!("exec 9>\"$CHILDREN\" && echo up >&9; {script}").into();
+        input["env"]["CHILDREN"] = self.path.to_str().unwrap().into();
     }
 
     /// Waits until a child has said this word for the `count`th time.
