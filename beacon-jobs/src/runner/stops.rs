@@ -82,7 +82,8 @@ impl StopDriver {
         let take = TakeStops {
             incarnation,
             executors: self.node.executor_names(),
-            hold: self.node.options.stop_call_limit,
+            // Twice at once is harmless, for stops are idempotent; a lost answer costs this long.
+            hold: self.node.options.poll * 5,
             limit: BATCH,
         };
         loop {

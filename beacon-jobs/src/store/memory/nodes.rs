@@ -49,6 +49,7 @@ impl State {
     pub(super) fn end_node(&mut self, now: OffsetDateTime, id: IncarnationId, how: NodeEnd) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.ended.get_or_insert((now, how));
+            node.lease_until = node.lease_until.min(now);
         }
         self.signal(Signal::Queued);
     }
@@ -186,18 +187,18 @@ impl State {
     }
 
     pub(super) fn take_stops(&mut self, now: OffsetDateTime, take: &TakeStops) -> Vec<StopItem> {
-        let due = |id: &&AttemptId| {
-            self.rows.attempts.get(id).is_some_and(|attempt| {
-                take.executors.contains(&attempt.executor)
-                    && attempt.stop.as_ref().is_some_and(|stop| stop.due_at.is_some_and(|at| at <= now))
-            })
+        let fits = |id: &AttemptId| {
+            let attempt = self.rows.attempts.get(id);
+            attempt.is_some_and(|attempt| take.executors.contains(&attempt.executor))
         };
-        let taken: Vec<AttemptId> = self.due.iter().filter(due).take(take.limit as usize).copied().collect();
+        let due = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id);
+        let taken: Vec<AttemptId> = due.filter(fits).take(take.limit as usize).collect();
         for id in &taken {
             if let Some(stop) = self.rows.attempts.get_mut(id).and_then(|attempt| attempt.stop.as_mut()) {
                 stop.due_at = Some(now + take.hold);
             }
         }
+        self.rows.changes.attempts.extend(&taken);
         self.stop_items(now, &taken)
     }
 

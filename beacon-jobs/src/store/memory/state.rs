@@ -23,8 +23,9 @@ pub(super) struct State {
     pub(super) running: BTreeMap<u64, JobId>,
     pub(super) keys: HashMap<(String, String), JobId>,
     pub(super) nodes: BTreeMap<IncarnationId, NodeRow>,
-    /// Attempts whose stop has a time at which it is due.
-    pub(super) due: BTreeSet<AttemptId>,
+    /// Stops by the time at which they are due.
+    pub(super) due: BTreeSet<(OffsetDateTime, AttemptId)>,
+    due_at: HashMap<AttemptId, OffsetDateTime>,
     last_order: u64,
 }
 
@@ -56,11 +57,13 @@ impl State {
     }
 
     pub(super) fn index_stop(&mut self, id: AttemptId) {
+        if let Some(known) = self.due_at.remove(&id) {
+            self.due.remove(&(known, id));
+        }
         let stop = self.rows.attempts.get(&id).and_then(|attempt| attempt.stop.as_ref());
-        if stop.is_some_and(|stop| stop.due_at.is_some()) {
-            self.due.insert(id);
-        } else {
-            self.due.remove(&id);
+        if let Some(due_at) = stop.and_then(|stop| stop.due_at) {
+            self.due_at.insert(id, due_at);
+            self.due.insert((due_at, id));
         }
     }
 
@@ -187,7 +190,7 @@ impl State {
             };
             for attempt in execution.attempts {
                 self.rows.attempts.remove(&attempt);
-                self.due.remove(&attempt);
+                self.index_stop(attempt);
             }
         }
     }
