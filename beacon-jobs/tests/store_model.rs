@@ -13,7 +13,7 @@ use beacon_jobs::store::sqlite::SqliteStoreOptions;
 use beacon_jobs::store::{
     Claim, ClaimedJob, CloseStop, ExecutionPage, ExecutionResult, Fence, FinishExecution, FinishJob,
     JobFilter, JobStore, MemoryStore, NodeEnd, NodeIdentity, Release, SaveHandle, Seal, StartExecution,
-    StopAnswer, StopUpdate, Submission, TakeStops,
+    StartOutcome, StopAnswer, StopUpdate, Submission, TakeStops,
 };
 use beacon_jobs::{AttemptId, IncarnationId, JobId};
 use proptest::collection::vec;
@@ -21,18 +21,17 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::json;
 
-const JOBS: usize = 4;
+const JOBS: usize = 3;
 const MOST: u32 = 4;
 const LEASE: Duration = Duration::from_secs(30);
 
-/// One execution of one job, and an attempt and a fence that may or may not fit.
+/// An attempt, its execution as the writer names it, and a fence.
 #[derive(Clone, Debug)]
 struct Target {
-    job: usize,
-    index: u32,
-    /// Which of the attempts begun at this execution, from the newest; one of another execution
-    /// when there are not so many.
+    /// Which of the attempts known, from the newest.
     attempt: usize,
+    /// Another execution than its own.
+    elsewhere: Option<(usize, u32)>,
     /// How old the fence is: 0 is the job's newest.
     fence: usize,
 }
@@ -43,7 +42,7 @@ enum Op {
     Cancel { job: usize, actor: usize, immediate: bool, grace: u64 },
     Claim { limit: u32, executors: usize },
     TakeOver { limit: u32, executors: usize, running: usize },
-    Start(Vec<(Target, bool)>),
+    Start(Vec<Start>),
     Save(Vec<(Target, u8)>),
     Seal(Vec<(Target, SealedBy)>),
     Finish(Vec<(Target, Ending, bool)>),
@@ -58,20 +57,63 @@ enum Op {
     Advance(u64),
 }
 
+#[derive(Clone, Debug)]
+struct Start {
+    job: usize,
+    index: u32,
+    fence: usize,
+    /// An attempt that is known already; a new one when there is none.
+    repeats: Option<usize>,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Ending {
     Completed,
     Failed { output: bool, retry: bool, counts: bool },
 }
 
+/// Mostly what fits.
+fn age() -> impl Strategy<Value = usize> {
+    prop_oneof![9 => Just(0_usize), 1 => 1..3_usize]
+}
+
 fn target() -> impl Strategy<Value = Target> {
-    // Mostly what fits.
-    let rarely = prop_oneof![6 => Just(0), 1 => 1..3_usize];
-    (0..JOBS, 0..MOST + 1, rarely.clone(), rarely).prop_map(|(job, index, attempt, fence)| Target {
-        job,
-        index,
-        attempt,
-        fence,
+    (0..5_usize, proptest::option::weighted(0.05, (0..JOBS, 0..=MOST)), age())
+        .prop_map(|(attempt, elsewhere, fence)| Target { attempt, elsewhere, fence })
+}
+
+fn start() -> impl Strategy<Value = Start> {
+    (0..JOBS, 0..=MOST, age(), proptest::option::weighted(0.1, 0..5_usize))
+        .prop_map(|(job, index, fence, repeats)| Start { job, index, fence, repeats })
+}
+
+fn submit() -> impl Strategy<Value = Op> {
+    (
+        0..JOBS,
+        prop_oneof![4 => Just(0), 1 => Just(1_usize)],
+        proptest::option::weighted(0.2, 0..2_usize),
+        1..=MOST,
+        any::<bool>(),
+    )
+        .prop_map(|(job, owner, key, executions, overlap)| Op::Submit {
+            job,
+            owner,
+            key,
+            executions,
+            overlap,
+        })
+}
+
+fn claim() -> impl Strategy<Value = Op> {
+    (1..3_u32, prop_oneof![4 => Just(0_usize), 1 => 0..3_usize])
+        .prop_map(|(limit, executors)| Op::Claim { limit, executors })
+}
+
+/// Jobs are taken in and started before anything goes.
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let first = (vec(submit(), 3), claim(), claim(), vec(some(start()).prop_map(Op::Start), 2));
+    (first, vec(op(), 40)).prop_map(|((submits, one, two, starts), rest)| {
+        submits.into_iter().chain([one, two]).chain(starts).chain(rest).collect()
     })
 }
 
@@ -92,28 +134,27 @@ fn op() -> impl Strategy<Value = Op> {
     let sealed_by = || select(SealedBy::ALL);
     let how = select(&[NodeEnd::CleanExit, NodeEnd::ProcessGone, NodeEnd::Abandoned][..]);
     prop_oneof![
-        4 => (0..JOBS, 0..2_usize, proptest::option::of(0..2_usize), 1..=MOST, any::<bool>()).prop_map(
-            |(job, owner, key, executions, overlap)| Op::Submit { job, owner, key, executions, overlap }),
-        3 => (0..JOBS, 0..3_usize, any::<bool>(), 0..20_u64).prop_map(
+        2 => submit(),
+        2 => (0..JOBS, 0..3_usize, any::<bool>(), 0..20_u64).prop_map(
             |(job, actor, immediate, grace)| Op::Cancel { job, actor, immediate, grace }),
-        5 => (0..3_u32, 0..3_usize).prop_map(|(limit, executors)| Op::Claim { limit, executors }),
-        2 => (0..3_u32, 0..3_usize, 0..3_usize).prop_map(
+        2 => claim(),
+        2 => (1..3_u32, prop_oneof![4 => Just(0_usize), 1 => 0..3_usize], 0..3_usize).prop_map(
             |(limit, executors, running)| Op::TakeOver { limit, executors, running }),
-        10 => some((target(), proptest::bool::weighted(0.9))).prop_map(Op::Start),
+        8 => some(start()).prop_map(Op::Start),
         8 => some((target(), 0..3_u8)).prop_map(Op::Save),
         3 => some((target(), sealed_by())).prop_map(Op::Seal),
         8 => some((target(), ending(), any::<bool>())).prop_map(Op::Finish),
-        3 => (0..JOBS, 0..2_usize, any::<bool>()).prop_map(
+        3 => (0..JOBS, age(), proptest::bool::weighted(0.2)).prop_map(
             |(job, fence, timed_out)| Op::FinishJob { job, fence, timed_out }),
-        1 => (0..JOBS, 0..2_usize, vec(target(), 0..3)).prop_map(
+        1 => (0..JOBS, age(), vec(target(), 0..3)).prop_map(
             |(job, fence, sealed)| Op::Release { job, fence, sealed }),
         3 => (0..3_usize).prop_map(|executors| Op::TakeStops { executors }),
         6 => some((target(), proptest::option::of(sealed_by()), 0..7_u8)).prop_map(Op::RecordStops),
         1 => target().prop_map(Op::CloseStop),
-        1 => any::<bool>().prop_map(|old| Op::Heartbeat { old }),
-        2 => how.prop_map(Op::NextNode),
-        1 => (0..40_u64).prop_map(|keep| Op::Prune { keep }),
-        3 => (0..20_u64).prop_map(Op::Advance),
+        3 => proptest::bool::weighted(0.2).prop_map(|old| Op::Heartbeat { old }),
+        1 => how.prop_map(Op::NextNode),
+        1 => (0..60_u64).prop_map(|keep| Op::Prune { keep }),
+        3 => (0..12_u64).prop_map(Op::Advance),
     ]
 }
 
@@ -145,11 +186,15 @@ impl Known {
         self.fences[job].iter().rev().nth(age).copied().unwrap_or(unknown)
     }
 
-    fn attempt(&self, target: &Target) -> AttemptId {
-        let fits = |known: &&(usize, u32, AttemptId)| known.0 == target.job && known.1 == target.index;
-        let fitting = self.attempts.iter().rev().filter(fits).nth(target.attempt);
-        let any = fitting.or_else(|| self.attempts.get(target.attempt));
-        any.map_or(AttemptId::from_uuid(uuid::Uuid::from_u128(998)), |known| known.2)
+    fn attempt(&self, age: usize) -> (usize, u32, AttemptId) {
+        let unknown = (0, 0, AttemptId::from_uuid(uuid::Uuid::from_u128(998)));
+        self.attempts.iter().rev().nth(age).copied().unwrap_or(unknown)
+    }
+
+    fn aim(&self, target: &Target) -> (Fence, JobId, u32, AttemptId) {
+        let (job, index, attempt) = self.attempt(target.attempt);
+        let (job, index) = target.elsewhere.unwrap_or((job, index));
+        (self.fence(job, target.fence), job_id(job), index, attempt)
     }
 
     fn learn(&mut self, claimed: &[ClaimedJob]) {
@@ -212,6 +257,15 @@ impl Pair {
         Claim { incarnation, executors: executors(names), running: (0..running).map(job_id).collect(), limit }
     }
 
+    fn start(&mut self, start: &Start) -> StartExecution {
+        let attempt = match start.repeats {
+            Some(age) => self.known.attempt(age).2,
+            None => AttemptId::from_uuid(self.known.mint()),
+        };
+        let fence = self.known.fence(start.job, start.fence);
+        StartExecution { fence, job: job_id(start.job), index: start.index, attempt }
+    }
+
     async fn step(&mut self, op: &Op) {
         let clock = Arc::clone(&self.clock);
         match op {
@@ -260,31 +314,27 @@ impl Pair {
                 self.known.learn(&claimed);
             }
             Op::Start(starts) => {
-                let starts: Vec<_> = starts
-                    .iter()
-                    .map(|(target, is_new)| {
-                        let attempt = match is_new {
-                            true => AttemptId::from_uuid(self.known.mint()),
-                            false => self.known.attempt(target),
-                        };
-                        if *is_new {
-                            self.known.attempts.push((target.job, target.index, attempt));
-                        }
-                        let fence = self.known.fence(target.job, target.fence);
-                        StartExecution { fence, job: job_id(target.job), index: target.index, attempt }
-                    })
-                    .collect();
-                both!(self, start(&starts));
+                let starts: Vec<_> = starts.iter().map(|start| self.start(start)).collect();
+                let outcomes = both!(self, start(&starts));
+                for (start, outcome) in starts.iter().zip(outcomes) {
+                    if matches!(outcome, StartOutcome::Started { .. }) {
+                        let job = (0..JOBS).find(|job| job_id(*job) == start.job).unwrap();
+                        self.known.attempts.push((job, start.index, start.attempt));
+                    }
+                }
             }
             Op::Save(saves) => {
                 let saves: Vec<_> = saves
                     .iter()
-                    .map(|(target, handle)| SaveHandle {
-                        fence: self.known.fence(target.job, target.fence),
-                        job: job_id(target.job),
-                        index: target.index,
-                        attempt: self.known.attempt(target),
-                        handle: Handle::new(json!({ "call": handle })),
+                    .map(|(target, handle)| {
+                        let (fence, job, index, attempt) = self.known.aim(target);
+                        SaveHandle {
+                            fence,
+                            job,
+                            index,
+                            attempt,
+                            handle: Handle::new(json!({ "call": handle })),
+                        }
                     })
                     .collect();
                 both!(self, save_handles(&saves));
@@ -292,20 +342,23 @@ impl Pair {
             Op::Seal(seals) => {
                 let seals: Vec<_> = seals
                     .iter()
-                    .map(|(target, by)| Seal { attempt: self.known.attempt(target), by: *by })
+                    .map(|(target, by)| Seal { attempt: self.known.attempt(target.attempt).2, by: *by })
                     .collect();
                 both!(self, seal(&seals));
             }
             Op::Finish(finishes) => {
                 let finishes: Vec<_> = finishes
                     .iter()
-                    .map(|(target, ending, sealed)| FinishExecution {
-                        fence: self.known.fence(target.job, target.fence),
-                        job: job_id(target.job),
-                        index: target.index,
-                        attempt: self.known.attempt(target),
-                        result: result(*ending),
-                        sealed: *sealed,
+                    .map(|(target, ending, sealed)| {
+                        let (fence, job, index, attempt) = self.known.aim(target);
+                        FinishExecution {
+                            fence,
+                            job,
+                            index,
+                            attempt,
+                            result: result(*ending),
+                            sealed: *sealed,
+                        }
                     })
                     .collect();
                 both!(self, finish(&finishes));
@@ -316,7 +369,7 @@ impl Pair {
             }
             Op::Release { job, fence, sealed } => {
                 let fence = self.known.fence(*job, *fence);
-                let sealed = sealed.iter().map(|target| self.known.attempt(target)).collect();
+                let sealed = sealed.iter().map(|target| self.known.attempt(target.attempt).2).collect();
                 let release = Release { fence, job: job_id(*job), sealed };
                 both!(self, release(&release));
             }
@@ -332,7 +385,7 @@ impl Pair {
                 let updates: Vec<_> = updates
                     .iter()
                     .map(|(target, seen_seal, answer)| StopUpdate {
-                        attempt: self.known.attempt(target),
+                        attempt: self.known.attempt(target.attempt).2,
                         seen_seal: *seen_seal,
                         answer: answer_of(*answer),
                         due_in: Duration::from_secs(3),
@@ -342,7 +395,7 @@ impl Pair {
             }
             Op::CloseStop(target) => {
                 let close = CloseStop {
-                    attempt: self.known.attempt(target),
+                    attempt: self.known.attempt(target.attempt).2,
                     by: "root".into(),
                     reason: "looked at it".into(),
                 };
@@ -440,13 +493,13 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn memory_and_sqlite_agree(ops in vec(op(), 40)) {
+    fn memory_and_sqlite_agree(ops in ops()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut pair = Pair::new().await;
             for (number, op) in ops.iter().enumerate() {
                 pair.step(op).await;
-                if number % 4 == 3 {
+                if number % 8 == 7 {
                     pair.compare().await;
                 }
             }
