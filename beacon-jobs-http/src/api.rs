@@ -94,7 +94,6 @@ impl Api {
 
     /// All routes. Its own paths are `/api/v1/…`, `/healthz` and `/readyz`; it has no fallback
     /// outside of them, so it merges into a router that has one.
-    #[must_use]
     pub fn router(&self) -> Router {
         routes::all(&self.shared)
     }
@@ -102,7 +101,6 @@ impl Api {
     /// The route `POST /api/v1/jobs/{id}/cancel` alone, for a service that runs its jobs in its own
     /// way. It cancels in the store, and ends the context that is registered under the job's id
     /// with the door's [`JobContextManager`](beacon_jobs::context::JobContextManager).
-    #[must_use]
     pub fn cancel_router(&self) -> Router {
         routes::cancel_alone(&self.shared)
     }

@@ -6,7 +6,6 @@ use beacon_jobs::job::{JobStatus, parse_job_file};
 use beacon_jobs::store::{Submission, Submitted};
 use beacon_jobs::{ErrorKind, JobId};
 use serde::Serialize;
-use serde::de::IgnoredAny;
 
 use super::{IDEMPOTENCY_KEY, json, to_the_end};
 use crate::api::Shared;
@@ -68,11 +67,10 @@ pub(super) async fn submit(
 
 /// All that can be refused without a look at the store.
 fn prepare(api: &Shared, principal: &Principal, received: &Received) -> Result<Submission, Problem> {
-    let malformed = |detail: String| Problem::new(Code::MalformedBody, detail);
-    serde_json::from_slice::<IgnoredAny>(&received.body)
-        .map_err(|error| malformed(format!("the body is not readable as JSON: {error}")))?;
     let spec = parse_job_file(&received.body).map_err(|error| match (error.kind(), error.field()) {
-        (ErrorKind::InvalidInput, None) => malformed(format!("the body is {}", error.message())),
+        (ErrorKind::InvalidInput, None) => {
+            Problem::new(Code::MalformedBody, format!("the body is {}", error.message()))
+        }
         _ => Problem::from(error),
     })?;
     let key = idempotency_key(&received.head.headers)?;

@@ -84,8 +84,9 @@ CREATE TABLE beacon_stops (
     confirmed_at INTEGER,
     evidence TEXT,                      -- JSON
     why TEXT,
+    -- Of an execution's stops the one with the greatest is shown, of equal ones the newest.
     unsettledness INTEGER NOT NULL GENERATED ALWAYS AS (
-        CASE state
+        (settled = 0) * 8 + CASE state
             WHEN 'requested' THEN 4 WHEN 'acknowledged' THEN 3 WHEN 'unconfirmed' THEN 2 WHEN 'confirmed' THEN 1
             ELSE 0
         END

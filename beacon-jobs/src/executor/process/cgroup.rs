@@ -1,7 +1,8 @@
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
-use std::{fs, str};
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::id::AttemptId;
@@ -104,7 +105,7 @@ fn remove(folder: &Path) -> bool {
             remove(&entry.path());
         }
     }
-    fs::remove_dir(folder).is_ok_and(|()| true) || !folder.exists()
+    fs::remove_dir(folder).is_ok() || !folder.exists()
 }
 
 fn name(attempt: AttemptId) -> String {
@@ -113,8 +114,7 @@ fn name(attempt: AttemptId) -> String {
 
 /// The kernel answers ENODEV for a file of a cgroup that was removed after it was opened.
 fn is_removed(error: &io::Error) -> bool {
-    const ENODEV: i32 = 19;
-    error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(ENODEV)
+    error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(Errno::NODEV.raw_os_error())
 }
 
 /// The mounts of version 2 in a `/proc/<pid>/mountinfo`: which part of the tree, and where.

@@ -164,7 +164,7 @@ impl ProcessExecutor {
                 return Ok(output);
             }
             End::Reported { ended: Ended { ended_by: EndedBy::NeverBegan, .. }, .. } => {
-                ExecuteError::failed("it was ended before it began")
+                ExecuteError::interrupted("it was ended before it began")
             }
             End::Reported { ended: Ended { ended_by: EndedBy::Exit, exit, .. }, .. }
             | End::Plain { exit, .. } => ExecuteError::failed(describe(*exit)).retryable(),

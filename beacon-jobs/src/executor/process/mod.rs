@@ -3,13 +3,26 @@
 //! Call [`init`] first in `main`: the supervisor is this very program, started again, and `init` is
 //! where it learns that.
 //!
-//! ```no_run
-//! use beacon_jobs::process::{self, ProcessExecutor};
+//! ```standalone_crate
+//! use std::time::Duration;
 //!
-//! fn main() {
+//! use beacon_jobs::Jobs;
+//! use beacon_jobs::job::{ExecutionSpec, JobSpec, JobStatus};
+//! use beacon_jobs::process::{self, ProcessExecutor};
+//! use beacon_jobs::runner::JobRunner;
+//! use beacon_jobs::store::MemoryStore;
+//!
+//! #[tokio::main]
+//! async fn main() -> beacon_jobs::Result<()> {
 //!     process::init();
-//!     let executor = ProcessExecutor::new();
-//!     // give it to a runner
+//!     let jobs = Jobs::new(MemoryStore::new());
+//!     let runner = JobRunner::builder(&jobs).executor(ProcessExecutor::new()).start().await?;
+//!     let input = serde_json::json!({ "command": ["sh", "-c", "echo hello"] });
+//!     let job = jobs.submit("alice", JobSpec::new([ExecutionSpec::new("process", input)])).await?;
+//!     let detail = jobs.finished(&job.id, Duration::from_secs(60)).await?;
+//!     assert_eq!(detail.map(|detail| detail.job.status), Some(JobStatus::Completed));
+//!     runner.shutdown(Duration::from_secs(10)).await;
+//!     Ok(())
 //! }
 //! ```
 //!
@@ -31,10 +44,12 @@
 //! |---|---|
 //! | `cgroup` | the private cgroup was seen empty, and was removed |
 //! | `supervisor` | the supervisor reaped every descendant until the kernel said that none is left |
-//! | `group` | nothing is seen any more by process group, session or marker: not proof, so the stop is unconfirmable |
+//! | `boot` | the host has been started anew since |
+//! | `group` | nothing is seen any more by process group, session or marker: that is no proof, so the stop is unconfirmable |
 //!
-//! The third is all that can be said where the host did not call `init`, or where the supervisor
-//! itself was killed and there was no private cgroup.
+//! The last is all that can be said where the host did not call `init`, or where the supervisor
+//! itself was killed and there was no private cgroup. Against a process that has the rights to
+//! leave its cgroup and does, there is still the supervisor.
 
 mod cgroup;
 mod control;

@@ -98,6 +98,6 @@ fn pause() {
 
 impl Swept {
     pub(super) fn evidence(&self) -> Value {
-        json!({ "killed": self.killed, "at": super::status::now() })
+        json!({ "signal": "SIGKILL", "killed_one_by_one": self.killed, "at": super::status::now() })
     }
 }

@@ -11,7 +11,6 @@ use super::input::Launch;
 use crate::id::AttemptId;
 
 /// In the environment of a program that is started as a supervisor.
-#[cfg(target_os = "linux")]
 pub(super) const SUPERVISOR_VARIABLE: &str = "BEACON_JOBS_SUPERVISOR";
 /// In the environment of a program that is to become a command.
 #[cfg(target_os = "linux")]

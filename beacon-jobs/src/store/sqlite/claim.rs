@@ -39,8 +39,8 @@ pub(super) async fn take(
         .bind(blob(claim.incarnation.as_uuid()))
         .bind(nanos(clock.now()))
         .bind(json(&claim.executors))
-        .bind(json(&claim.running))
-        .bind(claim.limit);
+        .bind(claim.limit)
+        .bind(json(&claim.running));
     let answers = link.run(call).await?;
     let mut taken = answers
         .rows(0)

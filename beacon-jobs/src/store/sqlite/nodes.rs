@@ -13,6 +13,9 @@ use crate::clock::Clock;
 use crate::id::IncarnationId;
 use crate::store::{Heartbeat, Joined, NodeEnd, NodeIdentity, NodeRecord, Signal};
 
+/// The word for a node of which nothing more can be learnt.
+pub(super) const ABANDONED: &str = "abandoned";
+
 /// Sees that the file can be locked for writing and has its tables.
 pub(super) async fn check(link: &mut Link<'_>) -> Done<()> {
     link.run(link.call(sql::CHECK)).await?;
@@ -74,6 +77,7 @@ pub(super) async fn end_node(
     let how = match how {
         NodeEnd::CleanExit => "clean_exit",
         NodeEnd::ProcessGone => "process_gone",
+        NodeEnd::Abandoned => ABANDONED,
     };
     let call = link.call(sql::END_NODE).bind(blob(incarnation.as_uuid())).bind(nanos(clock.now())).bind(how);
     link.run(call).await?;

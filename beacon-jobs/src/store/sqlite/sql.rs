@@ -106,7 +106,7 @@ macro_rules! item {
 /// What is known of those who minted attempts.
 macro_rules! minters {
     () => {
-        "SELECT incarnation, lease_until, ended_at FROM beacon_nodes"
+        "SELECT incarnation, lease_until, ended_at, ended_how FROM beacon_nodes"
     };
 }
 
@@ -196,10 +196,9 @@ macro_rules! take {
             $free,
             " AND NOT EXISTS (SELECT 1 FROM json_each(j.executors) x \
                    WHERE x.value NOT IN (SELECT value FROM json_each($3))) \
-                 AND j.id NOT IN (SELECT value FROM json_each($4)) \
                  AND EXISTS (SELECT 1 FROM beacon_nodes n \
                    WHERE n.incarnation = $1 AND n.ended_at IS NULL AND n.lease_until > $2) \
-               ORDER BY j.seq LIMIT $5) \
+               ORDER BY j.seq LIMIT $4) \
              RETURNING seq, id, epoch, started_at, rules; \
              INSERT OR IGNORE INTO beacon_holders (incarnation, job) \
              SELECT $1, seq FROM beacon_jobs WHERE status = 'running' AND incarnation = $1"
@@ -324,7 +323,8 @@ steps! {
     commit CLAIM { take!("j.status = 'queued'") }
 
     commit TAKE_OVER {
-        take!("j.status = 'running' AND (j.incarnation IS NULL OR j.incarnation = $1 OR NOT EXISTS ( \
+        take!("j.status = 'running' AND j.id NOT IN (SELECT value FROM json_each($5)) \
+            AND (j.incarnation IS NULL OR j.incarnation = $1 OR NOT EXISTS ( \
             SELECT 1 FROM beacon_nodes o \
             WHERE o.incarnation = j.incarnation AND o.ended_at IS NULL AND o.lease_until > $2))")
     }
@@ -480,11 +480,38 @@ reads! {
            SELECT min(t.force_at) FROM beacon_stops t WHERE ", in_job!("t.execution", "j.seq"), " \
              AND t.settled = 0) \
          FROM beacon_jobs j WHERE (j.status = 'running' AND j.incarnation = $1) \
-           OR j.id IN (SELECT value FROM json_each($2)) ORDER BY j.seq"
+           OR j.id IN (SELECT value FROM json_each($2)) ORDER BY j.id"
     }
 
     NODES {
         "SELECT incarnation, name, process, executors, lease_until FROM beacon_nodes \
          WHERE ended_at IS NULL ORDER BY incarnation"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, ConnectOptions, Executor, SqlSafeStr};
+
+    use super::{READS, ROLLBACK, ROLLBACK_TO, STEPS};
+
+    #[tokio::test]
+    async fn every_statement_prepares_on_a_migrated_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("prepare.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).create_if_missing(true);
+        let mut connection = options.connect().await.unwrap();
+        super::super::migrate::migrate(&mut connection).await.unwrap();
+        let steps = STEPS.iter().flat_map(|(name, step)| [(*name, step.own), (*name, step.host)]);
+        let rest = [("ROLLBACK", ROLLBACK), ("ROLLBACK_TO", ROLLBACK_TO)];
+        let mut count = 0;
+        for (name, script) in steps.chain(READS.iter().copied()).chain(rest) {
+            for statement in script.split("; ").filter(|statement| !statement.trim().is_empty()) {
+                let prepared = connection.prepare(AssertSqlSafe(statement).into_sql_str()).await;
+                assert!(prepared.is_ok(), "{name}: {statement}: {:?}", prepared.err());
+                count += 1;
+            }
+        }
+        assert!(count > 100, "only {count} statements were found");
     }
 }

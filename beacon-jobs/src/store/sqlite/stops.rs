@@ -8,7 +8,7 @@ use super::codec::{self, Cells, json, nanos, nanos_after};
 use super::error::Fault;
 use super::link::{Answers, Link};
 use super::own::Done;
-use super::sql;
+use super::{nodes, sql};
 use crate::clock::Clock;
 use crate::id::{IncarnationId, JobId};
 use crate::job::{Progress, StopCounts};
@@ -29,6 +29,9 @@ impl Minters {
         for row in answers.rows(statement) {
             let lease_until = row.time(1)?;
             let minter = match row.optional_time(2)? {
+                Some(_) if row.get::<Option<&str>>(3)? == Some(nodes::ABANDONED) => {
+                    Minter::Expired(lease_until)
+                }
                 Some(at) => Minter::Ended(at),
                 None if now < lease_until => Minter::Alive,
                 None => Minter::Expired(lease_until),

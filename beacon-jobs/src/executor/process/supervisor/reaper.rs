@@ -38,7 +38,9 @@ impl Reaper {
 
     fn run(&self) {
         // Looks only. Reaping sets a number free, so that is done under the lock.
-        while let Ok(_) | Err(Errno::INTR) = waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+        while let Ok(_) | Err(Errno::INTR) =
+            waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+        {
             let mut state = self.state();
             if let Ok(Some((child, status))) = wait(WaitOptions::NOHANG) {
                 state.count += 1;

@@ -2,7 +2,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Seek, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{self, Command, Stdio};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal, setsid};
@@ -10,6 +10,9 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal, setsid};
 use super::super::input::Launch;
 use super::super::wire::{NotBegun, StageReport, StageSetup};
 use super::{pid, take_stdin};
+
+/// As a shell does where it cannot run a command.
+const NOT_BEGUN: i32 = 127;
 
 /// Waits for the command, then becomes it.
 pub(super) fn become_command(setup: &StageSetup) -> io::Result<()> {
@@ -36,7 +39,8 @@ pub(super) fn become_command(setup: &StageSetup) -> io::Result<()> {
             (format!("{what}: {error}"), passing)
         }
     };
-    tell(&mut supervisor, &StageReport::NotBegun(NotBegun { error, passing }))
+    tell(&mut supervisor, &StageReport::NotBegun(NotBegun { error, passing }))?;
+    process::exit(NOT_BEGUN)
 }
 
 fn start(launch: &Launch) -> Result<std::convert::Infallible, (String, io::Error)> {

@@ -7,7 +7,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::OwnedReadHalf;
 
-use super::super::wire::{EndedBy, Order, Report};
+use super::super::wire::{EndedBy, NotBegun, Order, Report};
 use super::tree::Tree;
 use super::{Runner, Signals};
 use crate::clock::{Clock, SystemClock};
@@ -55,7 +55,10 @@ impl Tree {
                             if phase == Phase::Inert || grace_ms == 0 {
                                 break self.forced(phase, "stop");
                             }
-                            if graces.is_empty() && self.reaper.terminate_group() {
+                            if graces.is_empty() {
+                                if !self.reaper.terminate_group() {
+                                    break self.forced(phase, "the command exited");
+                                }
                                 self.record("SIGTERM", format!("process group {}", self.ready.command.pid));
                             }
                             graces.push(Box::pin(async move {
@@ -69,21 +72,20 @@ impl Tree {
                 _ = signals.force.recv() => break self.forced(phase, "another runner's stop"),
                 outcome = async {
                     if phase == Phase::Beginning { self.stage.outcome().await } else { pending().await }
-                } => {
-                    match outcome {
-                        Ok(()) => {
-                            phase = Phase::Runs;
-                            runner.tell(&Report::Begun).await;
-                        }
-                        Err(not_begun) => {
-                            runner.tell(&Report::NotBegun(not_begun)).await;
-                            break Verdict { ended_by: EndedBy::NeverBegan, because: "it could not begin" };
-                        }
-                    }
-                }
+                } => match began(outcome, runner).await {
+                    Some(verdict) => break verdict,
+                    None => phase = Phase::Runs,
+                },
                 () = self.reaper.changed() => {
                     if self.reaper.reaped().command.is_none() {
                         continue;
+                    }
+                    // What it said before it exited is still to be heard.
+                    if phase == Phase::Beginning {
+                        if let Some(verdict) = began(self.stage.outcome().await, runner).await {
+                            break verdict;
+                        }
+                        phase = Phase::Runs;
                     }
                     if graces.is_empty() {
                         break self.forced(phase, "the command exited");
@@ -109,5 +111,19 @@ impl Tree {
             (_, Some(_)) => EndedBy::Exit,
         };
         Verdict { ended_by, because }
+    }
+}
+
+/// Tells the runner whether the command has begun. If not, that is the verdict.
+async fn began(outcome: Result<(), NotBegun>, runner: &mut Runner) -> Option<Verdict> {
+    match outcome {
+        Ok(()) => {
+            runner.tell(&Report::Begun).await;
+            None
+        }
+        Err(not_begun) => {
+            runner.tell(&Report::NotBegun(not_begun)).await;
+            Some(Verdict { ended_by: EndedBy::NeverBegan, because: "it could not begin" })
+        }
     }
 }
