@@ -315,6 +315,11 @@ impl Children {
         assert!(in_time, "{word:?} was not said {count} times: {:?}", self.said);
     }
 
+    /// Whether a child has said this word so far.
+    pub(crate) fn has_said(&self, word: &str) -> bool {
+        self.said.lines().any(|line| line == word)
+    }
+
     /// Waits until no process holds the pipe.
     pub(crate) async fn all_gone(&mut self) {
         let gone = async { while self.read().await > 0 {} };
