@@ -178,12 +178,12 @@ async fn h11_a_stop_is_driven_through_errors_and_acknowledgements(stand: Stand) 
     let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
     let id = submit(&jobs, one("remote")).await;
     provider.wait_alive(1).await;
-    provider.fail_stops(2);
+    provider.fail_stops(6);
     provider.acknowledge_stops(3);
     jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
     let end = settled(&jobs, &id).await;
     assert_eq!(end.stops.confirmed, 1);
-    assert!(provider.count("stop") >= 6, "{:?}", provider.calls());
+    assert!(provider.count("stop") >= 10, "{:?}", provider.calls());
     assert_eq!(provider.alive(), []);
     runner.shutdown(support::LONG).await;
 }
