@@ -4,6 +4,7 @@ use std::future::pending;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as Socket;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::pin::Pin;
 use std::process::Stdio;
@@ -159,6 +160,7 @@ impl Keeper {
             }
             (_, ready) => {
                 tracing::warn!(attempt = %self.attempt, "a supervisor was lost");
+                let killed = ready.is_none() && exits_by_signal(&mut self.child).await;
                 let _ = self.child.kill().await;
                 let swept = match &ready {
                     Some(ready) => {
@@ -172,8 +174,15 @@ impl Keeper {
                     }
                     None => Swept { outcome: Outcome::NobodySeen, killed: Vec::new() },
                 };
-                End::Lost { ready, swept }
+                End::Lost { ready, swept, killed }
             }
         }
     }
+}
+
+/// Whether a program that has closed its lifeline exits at once, and by a signal. One that is no
+/// supervisor exits by itself, or not at all.
+async fn exits_by_signal(child: &mut Child) -> bool {
+    let exit = within(&SystemClock, DRAIN, child.wait()).await;
+    matches!(exit, Some(Ok(status)) if status.signal().is_some())
 }
