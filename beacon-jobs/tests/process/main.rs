@@ -14,12 +14,6 @@
     reason = "a test's panic is its verdict, and it waits for the real machine"
 )]
 #![cfg(target_os = "linux")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::future_not_send,
-    reason = "a test that cannot go on fails there, and its futures stay on its thread"
-)]
 
 mod children;
 mod handles;
