@@ -86,6 +86,13 @@ impl Around {
         files.map(|file| file.unwrap()).map(|file| (file.path(), file.metadata().unwrap().len())).collect()
     }
 
+    /// Fails if the file still grows.
+    pub(crate) async fn assert_is_quiet(&self, name: &str) {
+        let before = self.size(name);
+        SystemClock.sleep(QUIET).await;
+        assert_eq!(before, self.size(name), "{name} still grows");
+    }
+
     /// Fails unless nothing lives any more, at this very moment.
     pub(crate) async fn assert_nothing_lives(&self) {
         assert_ne!(self.is_populated(), Some(true), "the cgroup around everything is populated");

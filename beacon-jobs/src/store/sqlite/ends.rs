@@ -94,8 +94,7 @@ impl Job<'_> {
         let minters = Minters::read(&answers, 1, self.now)?;
         let opened =
             Opened { job: self.id, mode: self.request.mode, now: self.now, force_at: self.force_at() };
-        let opened: Vec<StopItem> =
-            answers.rows(0).map(|row| opened.item(&row, &minters)).collect::<Result<_, _>>()?;
+        let opened = answers.row(0).map_or(Ok(Vec::new()), |row| opened.items(&row, &minters))?;
         let changed = answers.changed(4);
         let stops = if has_stops {
             stops::counts(&answers, 7, changed)?

@@ -96,7 +96,7 @@ impl WorkingSet {
         let key = (job.clone(), index);
         if !self.rows.executions.contains_key(&key) {
             let execution = ExecutionRow {
-                status: row.word(2)?,
+                status: row.status(2)?,
                 attempts: Vec::new(),
                 counted: row.count(3)?,
                 started_at: row.optional_time(4)?,
@@ -203,11 +203,11 @@ impl WorkingSet {
     fn execution_tuple(
         &self,
         key: &(JobId, u32),
-    ) -> Option<(i64, &'static str, usize, u32, Option<i64>, Option<i64>)> {
+    ) -> Option<(i64, i64, usize, u32, Option<i64>, Option<i64>)> {
         let execution = self.rows.executions.get(key)?;
         Some((
             self.key(key)?,
-            execution.status.as_str(),
+            codec::status_code(execution.status),
             execution.attempts.len(),
             execution.counted,
             execution.started_at.map(nanos),

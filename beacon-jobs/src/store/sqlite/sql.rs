@@ -115,7 +115,7 @@ macro_rules! minters {
 macro_rules! stop_counts {
     ($range:expr) => {
         concat!(
-            "SELECT b.state, b.settled, count(*), sum(e.status = 'cancelled') FROM ( \
+            "SELECT b.state, b.settled, count(*), sum(e.status = 22) FROM ( \
                SELECT t.execution, t.state, t.settled, max(t.unsettledness * 4294967296 + t.number) \
                FROM beacon_stops t WHERE ",
             $range,
@@ -131,7 +131,7 @@ macro_rules! request_stops {
         "INSERT INTO beacon_stops \
            (execution, number, state, settled, mode, force_at, requested_at, due_at, tries) \
          SELECT key, attempts, 'requested', 0, $5, $6, $4, $4, 0 FROM beacon_executions \
-         WHERE key BETWEEN $1 AND $2 AND status IN ('starting', 'running') \
+         WHERE key BETWEEN $1 AND $2 AND status IN (11, 12) \
          ON CONFLICT DO NOTHING"
     };
 }
@@ -139,18 +139,18 @@ macro_rules! request_stops {
 macro_rules! cancel {
     () => {
         concat!(
-            "SELECT e.key, a.id, a.executor, a.incarnation, a.handle, a.sealed_by \
+            "SELECT json_group_array(json_array(e.key, hex(a.id), a.executor, hex(a.incarnation), a.handle, \
+               a.sealed_by)) \
              FROM beacon_executions e \
              CROSS JOIN beacon_attempts a ON a.execution = e.key AND a.number = e.attempts \
              LEFT JOIN beacon_stops t ON t.execution = a.execution AND t.number = a.number \
-             WHERE e.key BETWEEN $1 AND $2 AND e.status IN ('starting', 'running') AND t.state IS NULL; ",
+             WHERE e.key BETWEEN $1 AND $2 AND e.status IN (11, 12) AND t.state IS NULL; ",
             minters!(),
             "; ",
             request_stops!(),
             "; \
              UPDATE beacon_jobs SET stops_requested = changes() WHERE seq = $3; \
-             UPDATE beacon_executions SET status = 'cancelled', finished_at = $4 \
-             WHERE key BETWEEN $1 AND $2 AND status IN ('queued', 'starting', 'running'); \
+             UPDATE beacon_executions SET status = 22 WHERE key BETWEEN $1 AND $2 AND status < 20; \
              UPDATE beacon_jobs SET executions_cancelled = changes(), status = 'cancelled', finished_at = $4, \
                cancelled_from = $9, cancelled_by = $7, cancel_reason = $8, cancel_mode = $5 \
              WHERE seq = $3 RETURNING executions_cancelled; \
@@ -286,10 +286,10 @@ steps! {
         request_stops!(),
         "; INSERT INTO beacon_results (key, error) \
          SELECT key, $7 FROM beacon_executions \
-         WHERE key BETWEEN $1 AND $2 AND status IN ('queued', 'starting', 'running') \
+         WHERE key BETWEEN $1 AND $2 AND status < 20 \
          ON CONFLICT (key) DO UPDATE SET error = excluded.error; \
-         UPDATE beacon_executions SET status = 'failed', finished_at = $4 \
-         WHERE key BETWEEN $1 AND $2 AND status IN ('queued', 'starting', 'running'); \
+         UPDATE beacon_executions SET status = 21, finished_at = $4 \
+         WHERE key BETWEEN $1 AND $2 AND status < 20; \
          UPDATE beacon_jobs SET status = 'failed', finished_at = $4 WHERE seq = $3"
     }
 
@@ -312,7 +312,7 @@ steps! {
 
     commit SUBMIT_END {
         "INSERT INTO beacon_executions (key, status, attempts, counted) \
-         SELECT p.key, 'queued', 0, 0 FROM beacon_jobs j CROSS JOIN beacon_specs p ON ",
+         SELECT p.key, 10, 0, 0 FROM beacon_jobs j CROSS JOIN beacon_specs p ON ",
         in_job!("p.key", "j.seq"),
         " WHERE j.id = $1; \
          INSERT INTO beacon_audit (job, number, at, actor, action, detail) \
@@ -433,7 +433,7 @@ reads! {
             "t.execution BETWEEN (SELECT seq FROM beacon_jobs WHERE id = $1) * 131072 \
              AND (SELECT seq FROM beacon_jobs WHERE id = $1) * 131072 + 131071"
         )),
-        "; SELECT e.key, e.status, e.attempts, e.started_at, e.finished_at, p.spec, r.error, r.output, ( \
+        "; SELECT e.key, e.status, e.attempts, e.started_at, iif(e.status = 22, j.finished_at, e.finished_at), p.spec, r.error, r.output, ( \
              SELECT a.late_output FROM beacon_attempts a WHERE a.execution = e.key AND a.late_output IS NOT NULL \
              ORDER BY a.number DESC LIMIT 1 \
            ), t.state, t.requested_at, t.confirmed_at, t.evidence, t.why \

@@ -1,8 +1,11 @@
 //! Open stops as work items.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Display;
 
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::codec::{self, Cells, json, nanos, nanos_after};
 use super::error::Fault;
@@ -10,7 +13,7 @@ use super::link::{Answers, Link};
 use super::own::Done;
 use super::{nodes, sql};
 use crate::clock::Clock;
-use crate::id::{IncarnationId, JobId};
+use crate::id::{AttemptId, IncarnationId, JobId};
 use crate::job::{Progress, StopCounts};
 use crate::stop::{Minter, StopItem, StopState};
 use crate::store::TakeStops;
@@ -96,7 +99,7 @@ pub(super) async fn take(link: &mut Link<'_>, clock: &dyn Clock, take: &TakeStop
 
 /// Adds a row of a status and how many executions have it.
 pub(super) fn add_progress(progress: &mut Progress, row: &Cells<'_>, first: usize) -> Result<(), Fault> {
-    progress.add(row.word(first)?, row.count(first + 1)?);
+    progress.add(row.status(first)?, row.count(first + 1)?);
     Ok(())
 }
 
@@ -108,18 +111,31 @@ pub(super) struct Opened<'a> {
     pub(super) force_at: OffsetDateTime,
 }
 
+/// A stop that a cancel opened, as its script tells of it.
+type OpenedRow<'a> =
+    (i64, Cow<'a, str>, Cow<'a, str>, Cow<'a, str>, Option<Cow<'a, str>>, Option<Cow<'a, str>>);
+
 impl Opened<'_> {
-    pub(super) fn item(&self, row: &Cells<'_>, minters: &Minters) -> Result<StopItem, Fault> {
-        let incarnation = row.incarnation(3)?;
+    /// Reads the one row of `cancel!()` that holds all of them as JSON: they may be many, and rows of
+    /// their own would cost several times as much.
+    pub(super) fn items(&self, row: &Cells<'_>, minters: &Minters) -> Result<Vec<StopItem>, Fault> {
+        let rows: Vec<OpenedRow<'_>> = row.json(0)?;
+        rows.into_iter().map(|row| self.item(row, minters)).collect()
+    }
+
+    fn item(&self, row: OpenedRow<'_>, minters: &Minters) -> Result<StopItem, Fault> {
+        let (key, attempt, executor, incarnation, handle, sealed) = row;
+        let uuid = |hex: &str| Uuid::parse_str(hex).map_err(unreadable);
+        let incarnation = IncarnationId::from_uuid(uuid(&incarnation)?);
         Ok(StopItem {
-            attempt: row.attempt(1)?,
+            attempt: AttemptId::from_uuid(uuid(&attempt)?),
             job: self.job.clone(),
-            index: codec::index(row.int(0)?),
-            executor: row.get(2)?,
+            index: codec::index(key),
+            executor: executor.into_owned(),
             incarnation,
             minter: minters.of(incarnation),
-            handle: row.optional_json(4)?,
-            sealed: row.optional_word(5)?,
+            handle: handle.map(|handle| serde_json::from_str(&handle).map_err(unreadable)).transpose()?,
+            sealed: sealed.map(|sealed| sealed.parse().map_err(unreadable)).transpose()?,
             state: StopState::Requested,
             mode: self.mode,
             force_at: self.force_at,
@@ -127,4 +143,8 @@ impl Opened<'_> {
             tries: 0,
         })
     }
+}
+
+fn unreadable(error: impl Display) -> Fault {
+    Fault::corrupt(format!("an attempt cannot be read: {error}"))
 }
