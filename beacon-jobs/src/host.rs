@@ -27,9 +27,9 @@ pub struct ProcessIdentity {
 /// What can be said about a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Liveness {
-    /// It runs (or is stopped by a signal, or waits to be reaped by its parent as a zombie: no).
+    /// It runs, or is stopped by a signal.
     Alive,
-    /// It has ended, also as a zombie.
+    /// It has ended, even if its parent has not reaped it yet.
     Gone,
     /// It cannot be seen from here.
     Unknown,
@@ -67,12 +67,18 @@ impl ProcessIdentity {
             && self.pid_namespace == here.pid_namespace
     }
 
-    /// Whether the process lives. A boot that is over ended all its processes.
+    /// Whether the process lives.
+    ///
+    /// A boot that is over ended all its processes, but only a host itself can tell that: many
+    /// containers on many hosts may carry one image's machine id.
     #[must_use]
     pub fn liveness(&self) -> Liveness {
         let here = Self::current();
-        let same_machine = !self.machine.is_empty() && self.machine == here.machine;
-        if same_machine && !self.boot.is_empty() && !here.boot.is_empty() && self.boot != here.boot {
+        let same_host = !self.machine.is_empty()
+            && self.machine == here.machine
+            && self.pid_namespace == FIRST_PID_NAMESPACE
+            && here.pid_namespace == FIRST_PID_NAMESPACE;
+        if same_host && !self.boot.is_empty() && !here.boot.is_empty() && self.boot != here.boot {
             return Liveness::Gone;
         }
         if !self.is_visible() {
@@ -80,9 +86,20 @@ impl ProcessIdentity {
         }
         match stat(self.pid) {
             Some(stat) if stat.start_time == self.start_time && !stat.is_over() => Liveness::Alive,
-            _ => Liveness::Gone,
+            Some(_) => Liveness::Gone,
+            None if sees_all() => Liveness::Gone,
+            None => Liveness::Unknown,
         }
     }
+}
+
+/// The pid namespace of the host itself; the kernel gives it this number on every boot.
+const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
+
+/// Whether `/proc` shows the processes of other users too; its mount option `hidepid` takes them
+/// away. There is always a process 1.
+fn sees_all() -> bool {
+    stat(1).is_some()
 }
 
 pub(crate) struct Stat {
@@ -91,26 +108,31 @@ pub(crate) struct Stat {
     pub(crate) group: u32,
     pub(crate) session: u32,
     pub(crate) start_time: u64,
+    threads: u32,
 }
 
 impl Stat {
-    /// Zombie or dead: it executes nothing any more.
+    /// It executes nothing any more. A process whose first thread has ended looks like a zombie
+    /// while its other threads go on.
     pub(crate) const fn is_over(&self) -> bool {
-        matches!(self.state, b'Z' | b'X' | b'x')
+        matches!(self.state, b'Z' | b'X' | b'x') && self.threads <= 1
     }
 }
 
 /// Reads `/proc/<pid>/stat`; see proc_pid_stat(5).
 pub(crate) fn stat(pid: u32) -> Option<Stat> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let bytes = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // A process may name itself with bytes that are no text.
+    let text = String::from_utf8_lossy(&bytes);
     // The second field is the command in parentheses and may itself hold spaces and parentheses.
     let mut fields = text.get(text.rfind(')')? + 2..)?.split(' ');
     let state = *fields.next()?.as_bytes().first()?;
     let parent = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
     let session = fields.next()?.parse().ok()?;
-    let start_time = fields.nth(15)?.parse().ok()?;
-    Some(Stat { state, parent, group, session, start_time })
+    let threads = fields.nth(13)?.parse().ok()?;
+    let start_time = fields.nth(1)?.parse().ok()?;
+    Some(Stat { state, parent, group, session, start_time, threads })
 }
 
 fn first_line(path: impl AsRef<Path>) -> String {

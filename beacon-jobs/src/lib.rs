@@ -19,5 +19,7 @@ pub mod stop;
 pub mod store;
 
 pub use error::{Error, ErrorKind, Result};
+#[cfg(all(feature = "process", unix))]
+pub use executor::process;
 pub use id::{AttemptId, IdSource, IncarnationId, JobId, RandomIds};
 pub use jobs::{Accepted, CancelAnswer, Jobs, JobsBuilder, Settled};

@@ -1,5 +1,14 @@
 //! A cancel against everything that runs beside it: promises 1, 2, 3 and 10.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::future_not_send,
+    reason = "a test's panic is its verdict, and it waits for the real machine"
+)]
+
 #[macro_use]
 mod support;
 

@@ -1,5 +1,14 @@
 //! Stops until they are settled: promises 4 and 5, and the traces H1, H2, H3, H4, H6, H10 and H11.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::future_not_send,
+    reason = "a test's panic is its verdict, and it waits for the real machine"
+)]
+
 #[macro_use]
 mod support;
 
@@ -9,7 +18,7 @@ use beacon_jobs::Jobs;
 use beacon_jobs::executor::function::FunctionExecutor;
 use beacon_jobs::job::{ExecutionStatus, FailureKind, JobStatus};
 use beacon_jobs::stop::StopState;
-use beacon_jobs::store::{CloseStop, CloseStopOutcome, JobStore};
+use beacon_jobs::store::{CloseStop, CloseStopOutcome};
 use serde_json::json;
 use support::provider::{Point, Provider, Remote};
 use support::{Stand, by_alice, detail, one, runner, settled, submit, until};

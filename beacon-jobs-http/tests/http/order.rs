@@ -22,6 +22,9 @@ async fn a_cancel_with_everything_wrong_is_refused_in_the_written_order() {
     world.send(ask.clone()).await.problem(400, "malformed_body");
     let ask = ask.raw("{}");
     world.send(ask.clone()).await.problem(422, "invalid_request");
+    let long =
+        ask.clone().to("/api/v1/jobs/no%20job/cancel").raw(format!("{{\"reason\":\"{}\"}}", "x".repeat(501)));
+    world.send(long).await.problem(422, "invalid_request");
     let ask = ask.to("/api/v1/jobs/no-such-job/cancel");
     world.send(ask.clone()).await.problem(404, "job_not_found");
     let ask = ask.to(format!("/api/v1/jobs/{finished}/cancel"));
