@@ -66,7 +66,7 @@ impl Ledger {
             );
             json!({"executor": "process", "lane": format!("lane {}", index % 3), "input": self.children.input(&script)})
         });
-        json!({"id": format!("chaos-{number}"), "executions": executions.collect::<Vec<_>>()})
+        json!({"id": format!("chaos-{number}"), "backoff_seconds": 0, "executions": executions.collect::<Vec<_>>()})
     }
 
     /// Submits another job when the last one is over.
