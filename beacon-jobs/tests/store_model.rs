@@ -1,6 +1,15 @@
 //! Random operations on the memory store and on SQLite give the same answers and leave the same
 //! state. The memory store is the model: it is small, and its rows are always loaded.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::future_not_send,
+    reason = "a test's panic is its verdict, and it waits for the real machine"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -480,7 +489,7 @@ fn answer_of(choice: u8) -> StopAnswer {
         2 | 3 => StopAnswer::Ended { evidence, seals: false },
         4 => StopAnswer::Ended { evidence: json!("gone"), seals: true },
         5 => StopAnswer::Unconfirmed { why, settled: false, again: true },
-        _ => StopAnswer::Unconfirmed { why, settled: true, again: choice % 2 == 0 },
+        _ => StopAnswer::Unconfirmed { why, settled: true, again: choice.is_multiple_of(2) },
     }
 }
 

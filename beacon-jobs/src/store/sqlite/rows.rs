@@ -53,6 +53,9 @@ pub(super) struct WorkingSet {
     audit: Vec<(i64, i64, String, AuditAction, String, String)>,
 }
 
+/// An execution's row as it is written: key, status, attempts, counted attempts, and its times.
+type ExecutionTuple = (i64, i64, usize, u32, Option<i64>, Option<i64>);
+
 impl WorkingSet {
     /// Opens a transaction and loads what the batch touches.
     pub(super) async fn load(link: &mut Link<'_>, wanted: &Wanted<'_>) -> Result<Self, Fault> {
@@ -199,10 +202,7 @@ impl WorkingSet {
         Some(codec::key(*self.seqs.get(job)?, *index))
     }
 
-    fn execution_tuple(
-        &self,
-        key: &(JobId, u32),
-    ) -> Option<(i64, i64, usize, u32, Option<i64>, Option<i64>)> {
+    fn execution_tuple(&self, key: &(JobId, u32)) -> Option<ExecutionTuple> {
         let execution = self.rows.executions.get(key)?;
         Some((
             self.key(key)?,
