@@ -120,6 +120,25 @@ async fn another_process_leaves_the_grace_that_it_is_told_to_leave() {
 }
 
 #[tokio::test]
+async fn of_several_graces_the_one_that_ends_first_counts() {
+    let script = |host: &Host| {
+        let told = host.around.path("told");
+        format!("trap 'echo told >> {}' TERM; {}", told.display(), host.around.ticks("tick"))
+    };
+    let (host, handle) = begun(true, script).await;
+    for grace in [Duration::from_secs(600), Duration::from_millis(100), Duration::from_secs(600)] {
+        host.executor.stop(&handle, &request(&handle, grace)).await.unwrap();
+        host.around.written("told").await;
+    }
+    host.around.nothing_lives().await;
+    let evidence = confirmed(&host.executor, &handle, &request(&handle, Duration::ZERO)).await;
+    assert_eq!(evidence["because"], "the grace was over", "{evidence}");
+    // It was told once, however often the stop was repeated.
+    assert_eq!(std::fs::read_to_string(host.around.path("told")).unwrap(), "told\n");
+    host.abandon();
+}
+
+#[tokio::test]
 async fn a_stop_may_be_repeated_by_anybody_after_the_end() {
     at_both_levels(async |host, level| {
         let id = host.submit(json!({"command": ["sh", "-c", host.around.ticks("tick")]})).await;

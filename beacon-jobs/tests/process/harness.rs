@@ -47,6 +47,11 @@ impl Around {
         self.folder.path().join(name)
     }
 
+    /// The cgroup, where there is one.
+    pub(crate) fn cgroup(&self) -> Option<&Path> {
+        self.cgroup.as_deref()
+    }
+
     /// The shell command that writes to a file of this name without end.
     pub(crate) fn ticks(&self, name: &str) -> String {
         format!("while :; do echo x >> {}; sleep 0.01; done", self.path(name).display())
@@ -84,6 +89,13 @@ impl Around {
     fn sizes(&self) -> Vec<(PathBuf, u64)> {
         let files = fs::read_dir(self.folder.path()).unwrap();
         files.map(|file| file.unwrap()).map(|file| (file.path(), file.metadata().unwrap().len())).collect()
+    }
+
+    /// Fails if the file still grows.
+    pub(crate) async fn assert_is_quiet(&self, name: &str) {
+        let before = self.size(name);
+        SystemClock.sleep(QUIET).await;
+        assert_eq!(before, self.size(name), "{name} still grows");
     }
 
     /// Fails unless nothing lives any more, at this very moment.

@@ -1,6 +1,6 @@
 //! Runners that die.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -22,8 +22,11 @@ use crate::harness::{Around, Host, LIMIT, wait_for};
 /// What this program is to do when it is started as a runner that will be killed.
 const CHILD: &str = "BEACON_TEST_LIFELINE_FOLDER";
 
-fn escaping(ticks: &str) -> Value {
-    let script = format!("(env -i setsid /bin/sh -c '{ticks}' &); trap '' TERM; {ticks}");
+/// Writes to one file itself, and lets an orphan with nothing of its own left write to another.
+fn escaping(folder: &Path) -> Value {
+    let ticks = |name| format!("while :; do echo x >> {}; sleep 0.01; done", folder.join(name).display());
+    let (orphan, own) = (ticks("orphan"), ticks("tick"));
+    let script = format!("(env -i setsid /bin/sh -c '{orphan}' &); trap '' TERM; {own}");
     json!({"command": ["sh", "-c", script]})
 }
 
@@ -32,8 +35,9 @@ fn a_runner_that_is_dropped_leaves_nothing() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let around = runtime.block_on(async {
         let host = Host::with_cgroup(false).await;
-        host.submit(escaping(&host.around.ticks("tick"))).await;
+        host.submit(escaping(&host.around.path(""))).await;
         host.around.written("tick").await;
+        host.around.written("orphan").await;
         host.abandon()
     });
     runtime.shutdown_background();
@@ -53,10 +57,9 @@ async fn runner_to_be_killed() {
     let (holding, handles) = Holding::around(executor);
     let jobs = Jobs::new(MemoryStore::new());
     let _runner = JobRunner::builder(&jobs).executor(holding).start().await.unwrap();
-    let ticks = format!("while :; do echo x >> {}; sleep 0.01; done", folder.join("tick").display());
-    let spec = JobSpec::new([ExecutionSpec::new("process", escaping(&ticks))]);
+    let spec = JobSpec::new([ExecutionSpec::new("process", escaping(&folder))]);
     let id = jobs.submit("alice", spec).await.unwrap().id;
-    wait_for(|| folder.join("tick").exists()).await;
+    wait_for(|| folder.join("tick").exists() && folder.join("orphan").exists()).await;
     let request = CancelRequest::new(Actor::Owner("alice".into())).with_grace(Duration::from_secs(600));
     jobs.cancel(&id, &request).await.unwrap();
     let handle = handles.first().await;
@@ -130,6 +133,8 @@ async fn what_survives_both_the_runner_and_the_supervisor_is_swept_by_the_succes
         kill_process(Pid::from_raw(supervisor.try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
         runner.kill();
         let successor = runner.successor();
+        // The command itself died with its supervisor, before anybody came to sweep.
+        runner.around.assert_is_quiet("tick").await;
         assert_ne!(runner.around.is_populated(), Some(false), "nobody survived");
         if runner.level == "cgroup" {
             let evidence = confirmed(&successor, &runner.handle, &runner.request()).await;

@@ -117,7 +117,7 @@ async fn children_of_a_killed_runner_end_without_any_restart() {
         .collect();
     runner.submit(&place, &json!({ "executions": executions })).await;
     children.said("up", 3).await;
-    assert!(children.any_alive().await, "the pipe tells that they live");
+    assert!(children.any_alive(), "the pipe tells that they live");
     let supervisors = children_of(runner.pid());
     assert!(supervisors.len() >= 3, "{supervisors:?}");
     runner.kill_9().await;

@@ -1,6 +1,7 @@
 //! A running runner, its client, and a way to know which children live.
 
 use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -11,7 +12,6 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
-use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStdout, Command};
 
 /// The program under test.
@@ -275,17 +275,18 @@ pub(crate) fn kill(pid: u32, signal: Signal) {
 #[derive(Debug)]
 pub(crate) struct Children {
     path: PathBuf,
-    pipe: pipe::Receiver,
+    pipe: File,
     said: String,
 }
 
 impl Children {
     pub(crate) fn new(place: &Place) -> Self {
+        use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
         let path = place.path("children");
-        let mode = rustix::fs::Mode::from_raw_mode(0o600);
-        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-        let pipe = pipe::OpenOptions::new().open_receiver(&path).unwrap();
-        Self { path, pipe, said: String::new() }
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        // It opens without a writer, and reading tells "nothing yet" from "nobody holds it".
+        let pipe = open(&path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).unwrap();
+        Self { path, pipe: pipe.into(), said: String::new() }
     }
 
     /// An input whose command holds the pipe, says `up` and then does this in a shell.
@@ -306,38 +307,57 @@ impl Children {
     pub(crate) async fn said(&mut self, word: &str, count: usize) {
         let wait = async {
             while self.said.lines().filter(|line| *line == word).count() < count {
-                if self.read().await == 0 {
-                    SystemClock.sleep(LOOK).await;
-                }
+                SystemClock.sleep(LOOK).await;
+                self.any_alive();
             }
         };
         let in_time = tokio::time::timeout(PATIENCE, wait).await.is_ok();
         assert!(in_time, "{word:?} was not said {count} times: {:?}", self.said);
     }
 
-    /// Waits until no process holds the pipe.
-    pub(crate) async fn all_gone(&mut self) {
-        let gone = async { while self.read().await > 0 {} };
-        tokio::time::timeout(Duration::from_secs(20), gone).await.expect("a child is still alive");
+    /// Whether a child has said this word so far.
+    pub(crate) fn has_said(&self, word: &str) -> bool {
+        self.said.lines().any(|line| line == word)
     }
 
-    /// Whether a process holds the pipe now.
-    pub(crate) async fn any_alive(&mut self) -> bool {
+    /// Waits until no process holds the pipe.
+    pub(crate) async fn all_gone(&mut self) {
+        let gone = async {
+            while self.any_alive() {
+                SystemClock.sleep(LOOK).await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, gone).await.is_ok();
+        assert!(in_time, "still alive: {:#?}", self.holders());
+    }
+
+    /// Reads what was said, and tells whether a process holds the pipe now.
+    pub(crate) fn any_alive(&mut self) -> bool {
+        let mut bytes = [0; 4096];
         loop {
-            let mut bytes = [0; 4096];
-            match self.pipe.try_read(&mut bytes) {
+            match self.pipe.read(&mut bytes) {
                 Ok(0) => return false,
                 Ok(count) => self.said.push_str(std::str::from_utf8(&bytes[..count]).unwrap()),
-                Err(_) => return true,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
+                Err(error) => panic!("{error}"),
             }
         }
     }
 
-    async fn read(&mut self) -> usize {
-        let mut bytes = [0; 4096];
-        let count = self.pipe.read(&mut bytes).await.unwrap();
-        self.said.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
-        count
+    /// What the processes are that hold the pipe, for a person to read.
+    fn holders(&self) -> Vec<String> {
+        let mine = std::process::id().to_string();
+        let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+        let holds = |process: &PathBuf| {
+            let files = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+            let mut links = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+            !process.ends_with(&mine) && links.any(|link| link == self.path)
+        };
+        let text = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default().replace('\0', " ");
+        processes
+            .filter(holds)
+            .map(|process| format!("{} {}", text(process.join("stat")), text(process.join("cmdline"))))
+            .collect()
     }
 }
 

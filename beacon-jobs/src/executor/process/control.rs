@@ -15,8 +15,9 @@ use crate::clock::{Clock, SystemClock};
 pub(super) enum End {
     /// The supervisor saw it.
     Reported { ready: Ready, ended: Ended },
-    /// The supervisor was lost before it could tell; this is what was found then.
-    Lost { ready: Option<Ready>, swept: Swept },
+    /// The supervisor was lost before it could tell; this is what was found then. `killed`: by a
+    /// signal that was not ours, before it was ready.
+    Lost { ready: Option<Ready>, swept: Swept, killed: bool },
     /// There was no supervisor; the command itself is over.
     Plain { exit: Exit, swept: Swept },
 }

@@ -107,16 +107,11 @@ impl ProcessExecutor {
             Ok::<_, ExecuteError>((running, ready))
         };
         let (running, ready) = cx.starting(PREPARE_LIMIT, prepare).await??;
-        let ready: Ready = ready.map_err(|error| match error {
-            Some(error) => not_begun(error),
-            None => ExecuteError::new(
-                FailureKind::Provider,
-                format!(
-                    "{} did not become a supervisor; does its main call beacon_jobs::process::init first?",
-                    program.display()
-                ),
-            ),
-        })?;
+        let ready: Ready = match ready {
+            Ok(ready) => ready,
+            Err(Some(error)) => return Err(not_begun(error)),
+            Err(None) => return Err(running.never_ready(program).await),
+        };
         let handle = handle_of(&ProcessHandle::supervised(setup.attempt, &ready))?;
         if let Err(refused) = cx.save_handle(&handle).await {
             running.end_now().await;
@@ -242,6 +237,20 @@ struct Running {
 }
 
 impl Running {
+    /// Why a program that was started as a supervisor is gone before it said that it is one.
+    async fn never_ready(&self, program: &Path) -> ExecuteError {
+        if let Some(End::Lost { killed: true, .. }) = self.control.end().await.as_deref() {
+            return ExecuteError::interrupted("its supervisor was killed before it was ready");
+        }
+        ExecuteError::new(
+            FailureKind::Provider,
+            format!(
+                "{} did not become a supervisor; does its main call beacon_jobs::process::init first?",
+                program.display()
+            ),
+        )
+    }
+
     async fn end_now(&self) {
         self.control.stop(Duration::ZERO);
         within(&SystemClock, END_WAIT, self.control.end()).await;

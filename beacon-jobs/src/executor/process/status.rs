@@ -49,7 +49,7 @@ pub(super) fn of_end(handle: &ProcessHandle, end: &End) -> StopStatus {
                 "at": now(),
             }),
         },
-        End::Lost { ready: Some(_), swept } => of_sweep(handle, swept),
+        End::Lost { ready: Some(_), swept, .. } => of_sweep(handle, swept),
         End::Plain { swept, .. } => of_sweep(handle, swept),
     }
 }
