@@ -12,6 +12,7 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -108,6 +109,7 @@ struct Floor {
 #[derive(Debug)]
 struct Work {
     below: u64,
+    begun: AtomicBool,
     state: watch::Sender<State>,
     wish: watch::Sender<Wish>,
 }
@@ -115,6 +117,9 @@ struct Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Wish {
     GoOn,
+    /// To be done, as if all had been counted.
+    #[cfg(test)]
+    BeDone,
     SaveAndEnd,
     EndNow,
 }
@@ -149,6 +154,19 @@ impl Farm {
     #[must_use]
     pub(crate) fn running(&self) -> usize {
         self.floor.all().iter().filter(|work| matches!(*work.state.borrow(), State::Running { .. })).count()
+    }
+}
+
+#[cfg(test)]
+impl Farm {
+    /// How many works have ever begun.
+    pub(crate) fn begun(&self) -> usize {
+        self.floor.all().iter().filter(|work| work.begun.load(Ordering::Acquire)).count()
+    }
+
+    /// Lets all work that runs be done.
+    pub(crate) fn complete(&self) {
+        self.floor.all().iter().for_each(|work| work.wish(Wish::BeDone));
     }
 }
 
@@ -197,7 +215,7 @@ impl Floor {
         let mut works = self.works.lock().unwrap_or_else(PoisonError::into_inner);
         let id = works.len() as u64 + 1;
         let (state, wish) = (watch::Sender::new(State::Created), watch::Sender::new(Wish::GoOn));
-        works.insert(id, Arc::new(Work { below, state, wish }));
+        works.insert(id, Arc::new(Work { below, begun: AtomicBool::new(false), state, wish }));
         Reply { id, state: State::Created }
     }
 }
@@ -213,6 +231,7 @@ impl Work {
             begins
         });
         if begins {
+            self.begun.store(true, Ordering::Release);
             tokio::spawn(Arc::clone(self).count());
         }
     }
@@ -237,6 +256,8 @@ impl Work {
         while tried < self.below {
             match *self.wish.borrow() {
                 Wish::GoOn => {}
+                #[cfg(test)]
+                Wish::BeDone => return self.stop_with(State::Done { primes }),
                 Wish::SaveAndEnd => return self.stop_with(State::Ended { saved: Some(primes) }),
                 Wish::EndNow => return self.stop_with(State::Ended { saved: None }),
             }
