@@ -21,7 +21,7 @@ use self::executor::FarmExecutor;
 use self::farm::Farm;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let farm = Farm::open().await?;
     let jobs = Jobs::new(MemoryStore::new());
     let runner = JobRunner::builder(&jobs).executor(FarmExecutor::new(farm.address())).start().await?;
