@@ -57,8 +57,8 @@ fn outcome(id: &beacon_jobs::JobId, detail: &Value) -> Result<(), Exit> {
 fn is_over(detail: &Value) -> bool {
     let terminal =
         ["completed", "failed", "cancelled"].contains(&detail["status"].as_str().unwrap_or_default());
-    let open = |execution: &Value| ["requested", "acknowledged"].contains(&evidence::stop_state(execution));
-    terminal && !executions(detail).any(open)
+    let open = |state: &str| detail["stops"][state].as_u64().unwrap_or(0);
+    terminal && open("requested") + open("acknowledged") == 0
 }
 
 fn executions(detail: &Value) -> impl Iterator<Item = &Value> {
