@@ -26,6 +26,9 @@
 //! | POST `/api/v1/jobs/{id}/cancel` | cancels; `wait=0..60` answers once every stop is settled |
 //! | GET `/healthz`, `/readyz` | alive; ready, that is, the store answers |
 //!
+//! An execution's `id` is its place in the job's list, counted from 0, in decimal digits. A job's
+//! `spec` holds its rules; its executions have rows.
+//!
 //! # Refusals
 //! A refusal changes nothing and is an RFC 9457 problem (`application/problem+json`) with two more
 //! members: `error`, its text as one string, and `code`, which stays the same for programs. Where

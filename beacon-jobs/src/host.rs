@@ -102,6 +102,7 @@ fn sees_all() -> bool {
     stat(1).is_some()
 }
 
+#[cfg_attr(not(feature = "process"), expect(dead_code, reason = "the process executor reads them"))]
 pub(crate) struct Stat {
     pub(crate) state: u8,
     pub(crate) parent: u32,
@@ -137,4 +138,81 @@ pub(crate) fn stat(pid: u32) -> Option<Stat> {
 
 fn first_line(path: impl AsRef<Path>) -> String {
     fs::read_to_string(path).ok().and_then(|text| text.lines().next().map(str::to_owned)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    /// Kills it when dropped.
+    struct Sleeper(Child);
+
+    impl Sleeper {
+        fn start(program: impl AsRef<OsStr>) -> Self {
+            Self(Command::new(program).arg("1000").spawn().unwrap())
+        }
+
+        fn identity(&self) -> ProcessIdentity {
+            ProcessIdentity::of(self.0.id())
+        }
+    }
+
+    impl Drop for Sleeper {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn a_process_is_alive_until_it_ends_whether_or_not_it_was_reaped() {
+        let mut sleeper = Sleeper::start("sleep");
+        let identity = sleeper.identity();
+        assert_eq!(identity.liveness(), Liveness::Alive);
+        sleeper.0.kill().unwrap();
+        while !stat(identity.pid).unwrap().is_over() {
+            std::thread::yield_now();
+        }
+        assert_eq!(identity.liveness(), Liveness::Gone);
+        sleeper.0.wait().unwrap();
+        assert_eq!(identity.liveness(), Liveness::Gone);
+    }
+
+    #[test]
+    fn another_process_of_the_same_number_is_not_taken_for_it() {
+        let sleeper = Sleeper::start("sleep");
+        let mut older = sleeper.identity();
+        older.start_time -= 1;
+        assert_eq!(older.liveness(), Liveness::Gone);
+    }
+
+    #[test]
+    fn a_process_may_have_any_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let sleep =
+            ["/bin/sleep", "/usr/bin/sleep"].into_iter().find(|path| Path::new(path).exists()).unwrap();
+        for name in [&b"a) Z 1 (b"[..], b"\xff\xfe"] {
+            let path = folder.path().join(OsStr::from_bytes(name));
+            symlink(sleep, &path).unwrap();
+            let sleeper = Sleeper::start(&path);
+            let stat = stat(sleeper.0.id()).unwrap();
+            assert_eq!(stat.parent, process::id());
+            assert_eq!(sleeper.identity().liveness(), Liveness::Alive);
+        }
+    }
+
+    #[test]
+    fn only_a_host_itself_can_say_that_an_older_boot_is_over() {
+        let mut older = ProcessIdentity::current();
+        older.boot = "an older one".to_owned();
+        let on_host = older.pid_namespace == FIRST_PID_NAMESPACE && !older.machine.is_empty();
+        assert_eq!(older.liveness(), if on_host { Liveness::Gone } else { Liveness::Unknown });
+        older.pid_namespace = "pid:[4026532000]".to_owned();
+        assert_eq!(older.liveness(), Liveness::Unknown);
+    }
 }

@@ -154,14 +154,16 @@ impl Renderer {
         attempt: AttemptId,
         result: Option<ExecutionResult>,
     ) -> Result<bool> {
-        if let Some(result) = result {
-            let (fence, job) = (job.fence, job.id.clone());
-            let finish = FinishExecution { fence, job, index, attempt, result, sealed: true };
-            if self.store().finish(&[finish]).await?[..] == [FinishOutcome::Finished] {
-                return Ok(true);
-            }
+        let Some(result) = result else {
+            self.confirm(attempt, "its future was dropped").await?;
+            return Ok(false);
+        };
+        let (fence, job) = (job.fence, job.id.clone());
+        let finish = FinishExecution { fence, job, index, attempt, result, sealed: true };
+        if self.store().finish(&[finish]).await?[..] == [FinishOutcome::Finished] {
+            return Ok(true);
         }
-        self.confirm(attempt, "its future was dropped").await?;
+        self.confirm(attempt, "it had ended by itself").await?;
         Ok(false)
     }
 

@@ -6,6 +6,7 @@ use beacon_jobs::job::{JobStatus, parse_job_file};
 use beacon_jobs::store::{Submission, Submitted};
 use beacon_jobs::{ErrorKind, JobId};
 use serde::Serialize;
+use tracing::Span;
 
 use super::{IDEMPOTENCY_KEY, json, to_the_end};
 use crate::api::Shared;
@@ -34,8 +35,9 @@ pub(super) async fn submit(
     // A long list takes its time to read, check and digest: not on a thread that other requests,
     // cancels among them, wait for.
     let prepared = {
-        let api = Shared::clone(&api);
-        tokio::task::spawn_blocking(move || prepare(&api, &principal, &received)).await
+        let (api, span) = (Shared::clone(&api), Span::current());
+        let prepare = move || span.in_scope(|| prepare(&api, &principal, &received));
+        tokio::task::spawn_blocking(prepare).await
     };
     let submission = prepared.map_err(|error| Problem::internal(&error))??;
     let (id, submitted) = to_the_end(async move {

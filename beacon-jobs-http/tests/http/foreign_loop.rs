@@ -33,6 +33,10 @@ async fn its_running_job_is_cancelled_and_shown_to_have_ended() {
     assert_eq!(answer["stops"]["confirmed"], 1, "{answer}");
     assert_eq!(answer["executions_cancelled"], answer["stops"]["total"]);
 
+    let detail = jobs.get(&id, ExecutionPage::ALL).await.unwrap().unwrap();
+    let evidence = detail.executions.iter().find_map(|row| row.stop.as_ref()?.evidence.clone()).unwrap();
+    assert_eq!(evidence["shown_by"], "its future was dropped", "the context reached the work");
+
     let again = send(&service, Ask::cancel(&id)).await.ok(200);
     assert_eq!(again["already_cancelled"], true);
     rendering.abort();

@@ -11,6 +11,7 @@ CREATE TABLE beacon_jobs (
     rules TEXT NOT NULL,                -- JSON, without the executions
     executors TEXT NOT NULL,            -- JSON array, sorted
     executions INTEGER NOT NULL,        -- how many
+    allow_overlap INTEGER NOT NULL,     -- of the rules
     created_at INTEGER NOT NULL,
     status TEXT NOT NULL,
     incarnation BLOB,                   -- who holds it, if somebody does

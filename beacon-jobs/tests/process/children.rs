@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Around, at_both_levels};
+use crate::harness::{Around, Host, at_both_levels};
 
 fn shell(script: &str) -> Value {
     json!({ "command": ["sh", "-c", script] })
@@ -85,6 +85,23 @@ async fn children_that_fork_call_setsid_and_exit_without_a_pause_are_gone_after_
         format!("{one} & {one} & exec sleep 1000")
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_child_that_leaves_its_cgroup_is_gone_after_a_stop() {
+    let host = Host::start().await;
+    let Some(cgroup) = host.around.cgroup() else {
+        println!("skipped: no cgroup can be made here");
+        return;
+    };
+    let leave = format!("echo $$ > {}/cgroup.procs", cgroup.display());
+    let script = format!("setsid sh -c '{leave}; {}' & exec sleep 1000", host.around.ticks("tick"));
+    let id = host.submit(shell(&script)).await;
+    host.around.written("tick").await;
+    let evidence = host.stop(&id, Duration::ZERO).await;
+    host.around.assert_nothing_lives().await;
+    assert_ne!(evidence["killed"], 0, "{evidence}");
+    host.shutdown().await;
 }
 
 #[tokio::test]

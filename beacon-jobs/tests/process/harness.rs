@@ -47,6 +47,11 @@ impl Around {
         self.folder.path().join(name)
     }
 
+    /// The cgroup, where there is one.
+    pub(crate) fn cgroup(&self) -> Option<&Path> {
+        self.cgroup.as_deref()
+    }
+
     /// The shell command that writes to a file of this name without end.
     pub(crate) fn ticks(&self, name: &str) -> String {
         format!("while :; do echo x >> {}; sleep 0.01; done", self.path(name).display())

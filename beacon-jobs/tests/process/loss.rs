@@ -7,7 +7,7 @@ use beacon_jobs::stop::StopState;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::harness::Host;
+use crate::harness::{Host, wait_for};
 
 /// The parent of the process that wrote its pid to the file.
 fn supervisor(host: &Host, file: &str) -> Pid {
@@ -95,6 +95,28 @@ async fn a_supervisor_that_hangs_is_killed_and_its_tree_with_it() {
     let evidence = host.stop(&id, Duration::ZERO).await;
     host.around.assert_nothing_lives().await;
     assert_eq!(evidence["level"], "cgroup", "{evidence}");
+    host.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_supervisor_that_takes_no_orders_is_killed_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = folder.path().join("first");
+    // Says that it is ready, reads one byte of its order, and then nothing more.
+    let deaf = format!(
+        r#"set -- $(cat /proc/$$/stat)
+me="{{\"pid\":$$,\"start_time\":${{22}}}}"
+echo "{{\"ready\":{{\"supervisor\":$me,\"command\":$me}}}}" >&0
+dd bs=1 count=1 of={} 2>/dev/null
+exec sleep 1000"#,
+        first.display()
+    );
+    let host = Host::build(false, &deaf, |executor| executor).await;
+    let id = host.submit(json!({"command": ["true"], "stdin": "x".repeat(4 << 20)})).await;
+    wait_for(|| std::fs::metadata(&first).is_ok_and(|file| file.len() == 1)).await;
+    host.cancel(&id, Duration::ZERO).await;
+    let (execution, stops) = host.settled(&id).await;
+    assert_eq!(stops.open, 0, "{execution:?}");
     host.shutdown().await;
 }
 

@@ -31,14 +31,20 @@ pub(super) enum Population {
 }
 
 impl Cgroup {
-    /// Makes one below the cgroup of this process; `None` where that is not possible.
-    pub(super) fn make(attempt: AttemptId) -> Option<Self> {
+    /// The one that this process, or a child of it, makes for the attempt; whether it is there or
+    /// not. `None` where there are no cgroups of version 2.
+    pub(super) fn of(attempt: AttemptId) -> Option<Self> {
         let mountinfo = fs::read_to_string("/proc/self/mountinfo").ok()?;
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
         let (mount, own) = own_folder(&mountinfo, &own)?;
-        let path = own.join(name(attempt));
-        fs::create_dir(&path).ok()?;
-        let this = Self { path, mount };
+        Some(Self { path: own.join(name(attempt)), mount })
+    }
+
+    /// Makes one below the cgroup of this process; `None` where that is not possible.
+    #[cfg(target_os = "linux")]
+    pub(super) fn make(attempt: AttemptId) -> Option<Self> {
+        let this = Self::of(attempt)?;
+        fs::create_dir(&this.path).ok()?;
         // Older kernels have no cgroup.kill; without it a cgroup can show an end but not bring it.
         if this.path.join("cgroup.kill").exists() {
             Some(this)

@@ -17,6 +17,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
+use super::cgroup::Cgroup;
 use super::control::{Control, End, OutputReceiver, Seat};
 use super::input::inherited;
 use super::output::Written;
@@ -30,6 +31,7 @@ use crate::id::AttemptId;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long what was written is waited for when all who could write are gone.
 const DRAIN: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A supervisor that has been started.
 pub(super) struct Keeper {
@@ -102,6 +104,7 @@ impl Keeper {
         let mut lines = BufReader::new(lines).lines();
         let mut ended: Option<Ended> = None;
         let mut heard = false;
+        let mut unsent: Vec<u8> = Vec::new();
         let mut checks: FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send>>> = FuturesUnordered::new();
         loop {
             tokio::select! {
@@ -135,11 +138,15 @@ impl Keeper {
                         heard = false;
                         checks.push(Box::pin(async move { SystemClock.sleep(patience).await }));
                     }
-                    let mut line = serde_json::to_vec(&order).unwrap_or_default();
-                    line.push(b'\n');
-                    // If it is gone, that is read above.
-                    let _ = supervisor.write_all(&line).await;
+                    unsent.extend(serde_json::to_vec(&order).unwrap_or_default());
+                    unsent.push(b'\n');
                 }
+                // Beside the rest, for a supervisor that hangs takes nothing.
+                written = supervisor.write(&unsent), if !unsent.is_empty() => match written {
+                    Ok(count) => drop(unsent.drain(..count)),
+                    // If it is gone, that is read above.
+                    Err(_) => unsent.clear(),
+                },
                 Some(()) = checks.next(), if !checks.is_empty() => {
                     if heard {
                         heard = false;
@@ -172,11 +179,25 @@ impl Keeper {
                         };
                         sweep.run().await
                     }
-                    None => Swept { outcome: Outcome::NobodySeen, killed: Vec::new() },
+                    None => {
+                        remove_cgroup(self.attempt).await;
+                        Swept { outcome: Outcome::NobodySeen, killed: Vec::new() }
+                    }
                 };
                 End::Lost { ready, swept, killed }
             }
         }
+    }
+}
+
+/// Removes the cgroup that a supervisor may have made before it was lost. Nothing has begun in it.
+async fn remove_cgroup(attempt: AttemptId) {
+    let Some(cgroup) = Cgroup::of(attempt) else { return };
+    let deadline = SystemClock.now() + DRAIN;
+    while !cgroup.remove() && SystemClock.now() < deadline {
+        // What was prepared for the command dies with its supervisor anyhow.
+        let _ = cgroup.kill();
+        SystemClock.sleep(LOOK).await;
     }
 }
 

@@ -16,7 +16,9 @@
 //! async fn main() -> beacon_jobs::Result<()> {
 //!     process::init();
 //!     let jobs = Jobs::new(MemoryStore::new());
-//!     let runner = JobRunner::builder(&jobs).executor(ProcessExecutor::new()).start().await?;
+//!     let executor = ProcessExecutor::new();
+//!     assert!(executor.is_supervised());
+//!     let runner = JobRunner::builder(&jobs).executor(executor).start().await?;
 //!     let input = serde_json::json!({ "command": ["sh", "-c", "echo hello"] });
 //!     let job = jobs.submit("alice", JobSpec::new([ExecutionSpec::new("process", input)])).await?;
 //!     let detail = jobs.finished(&job.id, Duration::from_secs(60)).await?;

@@ -176,6 +176,14 @@ pub(super) struct Lengths {
 }
 
 impl Work {
+    /// How many calls it answers.
+    pub(super) fn callers(&self) -> usize {
+        match self {
+            Self::Own(_) => 1,
+            Self::Batch(calls) => calls.len(),
+        }
+    }
+
     pub(super) fn fail(self, fault: &Fault) {
         match self {
             Self::Own(call) => call.fail(fault),

@@ -136,15 +136,51 @@ macro_rules! request_stops {
     };
 }
 
-macro_rules! cancel {
+/// What a start and the save of a handle change.
+macro_rules! store {
     () => {
+        "REPLACE INTO beacon_executions (key, status, attempts, counted, started_at, finished_at) \
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each($1); \
+         INSERT INTO beacon_attempts (execution, number, id, incarnation, epoch, executor, started_at, \
+           handle, sealed_by, late_output) \
+         SELECT value ->> 0, value ->> 1, unhex(value ->> 2), unhex(value ->> 3), value ->> 4, value ->> 5, \
+           value ->> 6, value ->> 7, value ->> 8, value ->> 9 FROM json_each($2) WHERE true \
+         ON CONFLICT (execution, number) DO UPDATE SET \
+           handle = excluded.handle, sealed_by = excluded.sealed_by, late_output = excluded.late_output"
+    };
+}
+
+/// What a finish changes besides.
+macro_rules! store_results {
+    () => {
+        "REPLACE INTO beacon_results (key, error, output) \
+         SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($3)"
+    };
+}
+
+/// What a stop changes besides.
+macro_rules! store_stops {
+    () => {
+        "REPLACE INTO beacon_stops (execution, number, state, settled, mode, force_at, requested_at, due_at, \
+           tries, confirmed_at, evidence, why) \
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
+           value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11 FROM json_each($4); \
+         INSERT INTO beacon_audit (job, number, at, actor, action, reason, detail) \
+         SELECT value ->> 0, (SELECT coalesce(max(number), 0) + 1 FROM beacon_audit WHERE job = value ->> 0), \
+           value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each($5)"
+    };
+}
+
+/// `$and` keeps out attempts whose stop is requested already.
+macro_rules! cancel {
+    ($and:expr) => {
         concat!(
-            "SELECT json_group_array(json_array(e.key, hex(a.id), a.executor, hex(a.incarnation), a.handle, \
-               a.sealed_by)) \
-             FROM beacon_executions e \
-             CROSS JOIN beacon_attempts a ON a.execution = e.key AND a.number = e.attempts \
-             LEFT JOIN beacon_stops t ON t.execution = a.execution AND t.number = a.number \
-             WHERE e.key BETWEEN $1 AND $2 AND e.status IN (11, 12) AND t.state IS NULL; ",
+            "SELECT group_concat(e.key || '\t' || hex(a.id) || '\t' || hex(a.incarnation) || '\t' || a.executor \
+               || '\t' || ifnull(a.sealed_by, '') || '\t' || ifnull(a.handle, ''), '\n') \
+             FROM beacon_attempts a CROSS JOIN beacon_executions e ON e.key = a.execution \
+             WHERE a.execution BETWEEN $1 AND $2 AND e.status IN (11, 12) AND a.number = e.attempts",
+            $and,
+            "; ",
             minters!(),
             "; ",
             request_stops!(),
@@ -210,43 +246,26 @@ steps! {
     begin BEGIN { "" }
 
     begin LOAD {
-        "SELECT j.seq, j.id, j.status, j.incarnation, j.epoch, j.rules ->> 'allow_overlap' \
-         FROM json_each($1) w CROSS JOIN beacon_jobs j ON j.id = w.value; \
-         SELECT j.id, e.key, e.status, e.counted, e.started_at, e.finished_at, p.executor, r.error, r.output, ",
+        "SELECT j.id, j.seq, j.status, j.incarnation, j.epoch, j.allow_overlap, \
+           e.key, e.status, e.counted, e.started_at, e.finished_at, p.executor, r.error, r.output, ",
         attempt!(),
-        " FROM json_each($2) g \
+        " FROM json_each($1) g \
          CROSS JOIN beacon_jobs j ON j.id = g.key \
-         CROSS JOIN json_each(g.value) x ON x.value < j.executions \
-         CROSS JOIN beacon_executions e ON e.key = j.seq * 131072 + x.value \
-         CROSS JOIN beacon_specs p ON p.key = e.key \
+         LEFT JOIN json_each(g.value) x ON x.value < j.executions \
+         LEFT JOIN beacon_executions e ON e.key = j.seq * 131072 + x.value \
+         LEFT JOIN beacon_specs p ON p.key = e.key \
          LEFT JOIN beacon_results r ON r.key = e.key \
          LEFT JOIN beacon_attempts a ON a.execution = e.key ",
-        stop_of_attempt!(),
-        "; ",
-        attempts_by_id!("$3")
+        stop_of_attempt!()
     }
 
     within LOAD_ATTEMPTS { attempts_by_id!("$1") }
 
-    commit STORE {
-        "REPLACE INTO beacon_executions (key, status, attempts, counted, started_at, finished_at) \
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each($1); \
-         REPLACE INTO beacon_results (key, error, output) \
-         SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($2); \
-         INSERT INTO beacon_attempts (execution, number, id, incarnation, epoch, executor, started_at, \
-           handle, sealed_by, late_output) \
-         SELECT value ->> 0, value ->> 1, unhex(value ->> 2), unhex(value ->> 3), value ->> 4, value ->> 5, \
-           value ->> 6, value ->> 7, value ->> 8, value ->> 9 FROM json_each($3) WHERE true \
-         ON CONFLICT (execution, number) DO UPDATE SET \
-           handle = excluded.handle, sealed_by = excluded.sealed_by, late_output = excluded.late_output; \
-         REPLACE INTO beacon_stops (execution, number, state, settled, mode, force_at, requested_at, due_at, \
-           tries, confirmed_at, evidence, why) \
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
-           value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11 FROM json_each($4); \
-         INSERT INTO beacon_audit (job, number, at, actor, action, reason, detail) \
-         SELECT value ->> 0, (SELECT coalesce(max(number), 0) + 1 FROM beacon_audit WHERE job = value ->> 0), \
-           value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each($5)"
-    }
+    commit STORE { store!() }
+
+    commit STORE_RESULTS { store!(), "; ", store_results!() }
+
+    commit STORE_ALL { store!(), "; ", store_results!(), "; ", store_stops!() }
 
     begin CANCEL_READ {
         "SELECT j.seq, j.owner, j.status, j.cancelled_from, j.finished_at, j.cancelled_by, j.cancel_reason, \
@@ -255,9 +274,14 @@ steps! {
          FROM beacon_jobs j WHERE j.id = $1"
     }
 
-    commit CANCEL { cancel!() }
+    commit CANCEL { cancel!("") }
 
-    commit CANCEL_COUNTED { cancel!(), "; ", stop_counts!("t.execution BETWEEN $1 AND $2") }
+    commit CANCEL_COUNTED {
+        cancel!(" AND NOT EXISTS (SELECT 1 FROM beacon_stops t \
+            WHERE t.execution = a.execution AND t.number = a.number)"),
+        "; ",
+        stop_counts!("t.execution BETWEEN $1 AND $2")
+    }
 
     commit CANCEL_AGAIN {
         "SELECT ", item!(), " FROM beacon_stops t \
@@ -300,8 +324,8 @@ steps! {
 
     within SUBMIT_JOB {
         "INSERT INTO beacon_jobs (id, owner, idempotency_key, digest, rules, executors, executions, \
-           created_at, status, epoch) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', 0)"
+           created_at, allow_overlap, status, epoch) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'queued', 0)"
     }
 
     within SUBMIT_SPECS {

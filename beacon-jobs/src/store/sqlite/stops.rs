@@ -1,6 +1,5 @@
 //! Open stops as work items.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Display;
 
@@ -82,6 +81,19 @@ pub(super) fn counts(answers: &Answers, statement: usize, cancelled: u64) -> Res
     Ok(counts)
 }
 
+/// Leaves out what cannot be read, and says so: one damaged row must not keep all others from being
+/// stopped.
+pub(super) fn readable(items: impl Iterator<Item = Result<StopItem, Fault>>) -> Vec<StopItem> {
+    let mut readable = Vec::with_capacity(items.size_hint().0);
+    for item in items {
+        match item {
+            Ok(item) => readable.push(item),
+            Err(fault) => tracing::error!(%fault, "an open stop cannot be driven"),
+        }
+    }
+    readable
+}
+
 pub(super) async fn take(link: &mut Link<'_>, clock: &dyn Clock, take: &TakeStops) -> Done<Vec<StopItem>> {
     link.run(link.call(sql::BEGIN)).await?;
     let now = clock.now();
@@ -93,8 +105,7 @@ pub(super) async fn take(link: &mut Link<'_>, clock: &dyn Clock, take: &TakeStop
         .bind(nanos_after(now, take.hold));
     let answers = link.run(call).await?;
     let minters = Minters::read(&answers, 1, now)?;
-    let items = answers.rows(0).map(|row| item(&row, &minters)).collect::<Result<_, _>>()?;
-    Ok((items, Vec::new()))
+    Ok((readable(answers.rows(0).map(|row| item(&row, &minters))), Vec::new()))
 }
 
 /// Adds a row of a status and how many executions have it.
@@ -111,31 +122,32 @@ pub(super) struct Opened<'a> {
     pub(super) force_at: OffsetDateTime,
 }
 
-/// A stop that a cancel opened, as its script tells of it.
-type OpenedRow<'a> =
-    (i64, Cow<'a, str>, Cow<'a, str>, Cow<'a, str>, Option<Cow<'a, str>>, Option<Cow<'a, str>>);
-
 impl Opened<'_> {
-    /// Reads the one row of `cancel!()` that holds all of them as JSON: they may be many, and rows of
-    /// their own would cost several times as much.
-    pub(super) fn items(&self, row: &Cells<'_>, minters: &Minters) -> Result<Vec<StopItem>, Fault> {
-        let rows: Vec<OpenedRow<'_>> = row.json(0)?;
-        rows.into_iter().map(|row| self.item(row, minters)).collect()
+    /// Reads the one text that `cancel!()` brings: a line for each stop, its fields between tabs.
+    /// Neither can stand in a field, for JSON escapes both. The stops may be many, and rows or JSON
+    /// cost several times as much.
+    pub(super) fn items(&self, lines: &str, minters: &Minters) -> Vec<StopItem> {
+        readable(lines.lines().map(|line| self.item(line, minters)))
     }
 
-    fn item(&self, row: OpenedRow<'_>, minters: &Minters) -> Result<StopItem, Fault> {
-        let (key, attempt, executor, incarnation, handle, sealed) = row;
-        let uuid = |hex: &str| Uuid::parse_str(hex).map_err(unreadable);
-        let incarnation = IncarnationId::from_uuid(uuid(&incarnation)?);
+    fn item(&self, line: &str, minters: &Minters) -> Result<StopItem, Fault> {
+        let mut fields = line.split('\t');
+        let mut field = || fields.next().ok_or_else(|| unreadable("it has too few fields"));
+        let index = codec::index(field()?.parse().map_err(unreadable)?);
+        let attempt = AttemptId::from_uuid(Uuid::parse_str(field()?).map_err(unreadable)?);
+        let incarnation = IncarnationId::from_uuid(Uuid::parse_str(field()?).map_err(unreadable)?);
+        let executor = field()?.to_owned();
+        let sealed = Some(field()?).filter(|word| !word.is_empty()).map(str::parse).transpose();
+        let handle = Some(field()?).filter(|json| !json.is_empty()).map(serde_json::from_str).transpose();
         Ok(StopItem {
-            attempt: AttemptId::from_uuid(uuid(&attempt)?),
+            attempt,
             job: self.job.clone(),
-            index: codec::index(key),
-            executor: executor.into_owned(),
+            index,
+            executor,
             incarnation,
             minter: minters.of(incarnation),
-            handle: handle.map(|handle| serde_json::from_str(&handle).map_err(unreadable)).transpose()?,
-            sealed: sealed.map(|sealed| sealed.parse().map_err(unreadable)).transpose()?,
+            handle: handle.map_err(unreadable)?,
+            sealed: sealed.map_err(unreadable)?,
             state: StopState::Requested,
             mode: self.mode,
             force_at: self.force_at,

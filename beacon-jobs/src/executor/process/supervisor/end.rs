@@ -13,6 +13,9 @@ use crate::clock::{Clock, SystemClock, within};
 
 /// How many looks are taken without a pause while the tree changes under them.
 const EAGER: u32 = 5_000;
+/// How long the kill by cgroup is given before its processes are looked for one by one, which costs
+/// a look at every process of the host.
+const CGROUP_PAUSE: Duration = Duration::from_millis(50);
 const SHORT_PAUSE: Duration = Duration::from_millis(1);
 /// For what even SIGKILL ends late: a process in the middle of a slow disk or network call.
 const LONG_PAUSE: Duration = Duration::from_millis(50);
@@ -49,31 +52,41 @@ impl Tree {
         if let Some(cgroup) = &cgroup {
             self.record("SIGKILL", format!("cgroup {}", cgroup.path().display()));
         }
-        self.record("SIGKILL", "each descendant of the supervisor");
         let mut descendants = Descendants::of(process::id());
         let mut told = SystemClock.now();
         for look in 0_u32.. {
             if let Some(cgroup) = &cgroup {
                 // What it does not reach is killed one by one.
                 let _ = cgroup.kill();
+                if look == 0 && within(&SystemClock, CGROUP_PAUSE, self.nobody_left()).await.is_some() {
+                    return;
+                }
+            }
+            if look == 0 {
+                self.record("SIGKILL", "each descendant of the supervisor");
             }
             let seen = descendants.kill_all();
             let is_new = seen.iter().filter(|process| killed.insert(**process)).count() > 0;
             if self.reaper.reaped().none_left {
                 return;
             }
-            let restless = is_new || seen.is_empty();
-            if look < EAGER && restless {
-                // Whoever forks faster than it is looked at is met sooner or later, if there is no
-                // pause. The reaper needs no turn of this thread.
-                continue;
-            }
-            let pause = if look < EAGER { SHORT_PAUSE } else { LONG_PAUSE };
-            within(&SystemClock, pause, self.reaper.changed()).await;
             if SystemClock.now() - told >= TELL_EVERY {
                 told = SystemClock.now();
                 runner.tell(&Report::Left(seen.iter().map(|process| process.pid).collect())).await;
             }
+            // Whoever forks faster than it is looked at is met sooner or later, if there is no
+            // pause. The reaper needs no turn of this thread.
+            let restless = is_new || seen.is_empty();
+            if look >= EAGER || !restless {
+                let pause = if look < EAGER { SHORT_PAUSE } else { LONG_PAUSE };
+                within(&SystemClock, pause, self.reaper.changed()).await;
+            }
+        }
+    }
+
+    async fn nobody_left(&self) {
+        while !self.reaper.reaped().none_left {
+            self.reaper.changed().await;
         }
     }
 
