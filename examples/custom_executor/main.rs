@@ -4,8 +4,8 @@
 //! `executor.rs` teaches beacon-jobs to use it. This program starts one, runs a job on it, cancels
 //! another, and shows what the farm said.
 
-mod executor;
-mod farm;
+pub(crate) mod executor;
+pub(crate) mod farm;
 
 use std::error::Error;
 use std::time::Duration;

@@ -7,16 +7,8 @@ use std::process::Command;
 
 use beacon_jobs::job::parse_job_file;
 
-#[path = "../custom_executor/main.rs"]
-mod custom_executor;
-
 const README: &str = include_str!("../../README.md");
 const QUICKSTART: &str = include_str!("../quickstart/main.rs");
-
-#[test]
-fn the_custom_executor_runs_a_job_and_shows_that_another_one_ended() {
-    custom_executor::main().unwrap();
-}
 
 #[test]
 fn the_quick_start_is_the_readmes_example_and_at_most_25_lines_long() {
