@@ -1,5 +1,14 @@
 //! Every store of this crate, through the store suite.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::future_not_send,
+    reason = "a test's panic is its verdict, and it waits for the real machine"
+)]
+
 use std::sync::Arc;
 
 use beacon_jobs::conformance::{ManualClock, StoreHarness};
