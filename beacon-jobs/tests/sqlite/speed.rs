@@ -1,16 +1,11 @@
 //! What the SQLite store costs, as ratios to a floor taken in the same run. Nothing is asserted.
 //!
-//! `cargo test --release -p beacon-jobs --test sqlite_speed -- --ignored --nocapture --test-threads 1`
-
+//! `cargo test --release -p beacon-jobs --test sqlite speed -- --ignored --nocapture --test-threads 1`
 #![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
     clippy::disallowed_methods,
-    clippy::future_not_send,
-    reason = "a test's panic is its verdict, and it waits for the real machine"
+    clippy::print_stdout,
+    reason = "this measures, and prints what it measured"
 )]
-#![allow(clippy::print_stdout, reason = "this measures, and prints what it measured")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,0 +1,9 @@
+//! What only the SQLite store has: its file, its writer, and its place in a host program.
+
+mod bed;
+mod durability;
+mod faults;
+mod host;
+mod open;
+mod speed;
+mod writer;
