@@ -191,7 +191,6 @@ async fn a_pool_is_accepted_only_when_it_is_durable() {
 
 #[test]
 fn a_call_outside_of_a_runtime_is_an_error() {
-    use std::future::Future;
     use std::task::{Context, Poll, Waker};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let bed = runtime.block_on(Bed::new());

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use beacon_jobs::cancel::CancelOutcome;
 use beacon_jobs::job::JobStatus;
-use beacon_jobs::store::sqlite::SqliteStoreOptions;
 use beacon_jobs::store::{
     ExecutionPage, FinishOutcome, Heartbeat, JobStore, Refusal, SaveOutcome, StartExecution, StartOutcome,
 };

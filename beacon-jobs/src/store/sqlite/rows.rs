@@ -219,6 +219,8 @@ pub(super) fn attempt_ids<'a>(ids: impl Iterator<Item = &'a AttemptId>) -> Strin
     json(&ids.map(|id| blob_hex(id.as_uuid())).collect::<Vec<_>>())
 }
 
+type ExecutionTuple = (i64, i64, usize, u32, Option<i64>, Option<i64>);
+
 type AttemptTuple<'a> =
     (i64, u32, String, String, u64, &'a str, i64, Option<String>, Option<&'static str>, Option<String>);
 
