@@ -1,6 +1,4 @@
 //! What only the SQLite store has: its file, its writer, and its place in a host program.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

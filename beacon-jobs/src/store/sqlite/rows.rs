@@ -53,9 +53,6 @@ pub(super) struct WorkingSet {
     audit: Vec<(i64, i64, String, AuditAction, String, String)>,
 }
 
-/// An execution's row as it is written: key, status, attempts, counted attempts, and its times.
-type ExecutionTuple = (i64, i64, usize, u32, Option<i64>, Option<i64>);
-
 impl WorkingSet {
     /// Opens a transaction and loads what the batch touches.
     pub(super) async fn load(link: &mut Link<'_>, wanted: &Wanted<'_>) -> Result<Self, Fault> {
