@@ -130,7 +130,8 @@ impl Drop for Around {
     }
 }
 
-fn cgroup_root() -> Option<PathBuf> {
+/// The folder of this process's own cgroup.
+pub(crate) fn cgroup_root() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = own.lines().find_map(|line| line.strip_prefix("0::/"))?;

@@ -7,7 +7,7 @@ use beacon_jobs::stop::StopState;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::harness::{Host, wait_for};
+use crate::harness::{Around, Host, cgroup_root, wait_for};
 
 /// The parent of the process that wrote its pid to the file.
 fn supervisor(host: &Host, file: &str) -> Pid {
@@ -117,6 +117,30 @@ exec sleep 1000"#,
     host.cancel(&id, Duration::ZERO).await;
     let (execution, stops) = host.settled(&id).await;
     assert_eq!(stops.open, 0, "{execution:?}");
+    host.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_supervisor_that_is_killed_before_it_is_ready_leaves_no_cgroup() {
+    let Some(root) = cgroup_root().filter(|_| Around::new().cgroup().is_some()) else {
+        println!("skipped: no cgroup can be made here");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let made = folder.path().join("made");
+    let dying = format!(
+        r#"attempt=${{BEACON_JOBS_SUPERVISOR#*attempt\":\"}}
+cgroup={}/beacon-jobs-${{attempt%%\"*}}
+mkdir $cgroup && echo $cgroup > {}
+kill -9 $$"#,
+        root.display(),
+        made.display()
+    );
+    let host = Host::build(true, &dying, |executor| executor).await;
+    let failed = host.run(json!({"command": ["true"]})).await;
+    assert_eq!(failed.error.unwrap().kind, FailureKind::Interrupted);
+    let made = std::fs::read_to_string(made).unwrap();
+    assert!(!std::path::Path::new(made.trim()).exists(), "{made}");
     host.shutdown().await;
 }
 
