@@ -160,12 +160,12 @@ impl Farm {
 #[cfg(test)]
 impl Farm {
     /// How many works have ever begun.
-    pub(crate) fn begun(&self) -> usize {
+    pub(crate) fn begun_works(&self) -> usize {
         self.floor.all().iter().filter(|work| work.begun.load(Ordering::Acquire)).count()
     }
 
     /// Lets all work that runs be done.
-    pub(crate) fn complete(&self) {
+    pub(crate) fn complete_all(&self) {
         self.floor.all().iter().for_each(|work| work.wish(Wish::BeDone));
     }
 }
@@ -285,5 +285,7 @@ impl Work {
 
 fn is_prime(number: u64) -> bool {
     number >= 2
-        && (2..).take_while(|divisor| divisor * divisor <= number).all(|divisor| number % divisor != 0)
+        && (2..)
+            .take_while(|divisor| divisor * divisor <= number)
+            .all(|divisor| !number.is_multiple_of(divisor))
 }

@@ -53,11 +53,11 @@ impl TestProvider for Farm {
     }
 
     async fn begun(&self) -> usize {
-        Farm::begun(self)
+        self.begun_works()
     }
 
     async fn complete(&self) {
-        Farm::complete(self);
+        self.complete_all();
     }
 }
 
