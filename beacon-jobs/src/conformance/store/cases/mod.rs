@@ -299,21 +299,8 @@ macro_rules! __store_cases {
     };
 }
 
-/// Expands the list of cases to a search by name.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __store_dispatch {
-    ([$wanted:ident $bed:ident] $($area:ident { $($case:ident)* })*) => {
-        $($(
-            if $wanted == concat!(stringify!($area), "::", stringify!($case)) {
-                return Box::pin($area::$case($bed)).await;
-            }
-        )*)*
-    };
-}
-
 /// Runs the case of this name.
 pub(super) async fn run(case: &str, bed: Bed) {
-    crate::__store_cases! { __store_dispatch, case bed }
+    crate::__store_cases! { __conformance_dispatch, case, bed }
     panic!("there is no case {case}");
 }
