@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use beacon_jobs::clock::{Clock, SystemClock};
 use beacon_jobs::executor::{Capabilities, ExecuteError, ExecutionContext, Executor};
 use beacon_jobs::job::FailureKind;
 use beacon_jobs::stop::{Handle, StopError, StopRequest, StopStatus};
@@ -18,6 +19,8 @@ use super::farm::{Order, Reply, State};
 
 /// The longest time that one request may take; every call to a provider has a deadline.
 const CALL: Duration = Duration::from_secs(5);
+/// How long to wait after a look at the work that brought no answer.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// How soon a stop that was heard is asked about again.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -32,6 +35,8 @@ pub(crate) struct FarmExecutor {
 #[serde(deny_unknown_fields)]
 struct Input {
     below: u64,
+    #[serde(default)]
+    stubborn: bool,
 }
 
 /// By what the work is found again, from any process.
@@ -48,10 +53,15 @@ impl FarmExecutor {
         Self { farm }
     }
 
-    /// Waits for the end of work that runs already.
+    /// Waits for the end of work that runs already. A farm that does not answer says nothing about
+    /// the work: who waits is dropped when the attempt's time is up.
     async fn observe(&self, place: &Place) -> Result<Value, ExecuteError> {
         loop {
-            match ask(place.farm, &Order::Wait { id: place.id }).await.map_err(unreachable)?.state {
+            let Ok(reply) = ask(place.farm, &Order::Wait { id: place.id }).await else {
+                SystemClock.sleep(LOOK_AGAIN).await;
+                continue;
+            };
+            match reply.state {
                 State::Running { .. } => {}
                 State::Done { primes } => return Ok(json!({ "primes": primes })),
                 State::Created => return Err(ExecuteError::interrupted("the work never began")),
@@ -94,8 +104,8 @@ impl Executor for FarmExecutor {
             let place: Place = handle.read().map_err(|error| ExecuteError::interrupted(error.to_string()))?;
             return self.observe(&place).await;
         }
-        let Input { below } = cx.input()?;
-        let create = Order::Create { label: cx.attempt_id().to_string(), below };
+        let Input { below, stubborn } = cx.input()?;
+        let create = Order::Create { label: cx.attempt_id().to_string(), below, stubborn };
         let created = cx.starting(CALL, ask(self.farm, &create)).await?.map_err(unreachable)?;
         let place = Place { farm: self.farm, id: created.id };
         let handle = Handle::of(&place).map_err(|error| ExecuteError::failed(error.to_string()))?;

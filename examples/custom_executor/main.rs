@@ -4,8 +4,8 @@
 //! `executor.rs` teaches beacon-jobs to use it. This program starts one, runs a job on it, cancels
 //! another, and shows what the farm said.
 
-mod executor;
-mod farm;
+pub(crate) mod executor;
+pub(crate) mod farm;
 
 use std::error::Error;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use self::executor::FarmExecutor;
 use self::farm::Farm;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let farm = Farm::open().await?;
     let jobs = Jobs::new(MemoryStore::new());
     let runner = JobRunner::builder(&jobs).executor(FarmExecutor::new(farm.address())).start().await?;

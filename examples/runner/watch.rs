@@ -57,8 +57,8 @@ fn outcome(id: &beacon_jobs::JobId, detail: &Value) -> Result<(), Exit> {
 fn is_over(detail: &Value) -> bool {
     let terminal =
         ["completed", "failed", "cancelled"].contains(&detail["status"].as_str().unwrap_or_default());
-    let open = |execution: &Value| ["requested", "acknowledged"].contains(&evidence::stop_state(execution));
-    terminal && !executions(detail).any(open)
+    let open = |state: &str| detail["stops"][state].as_u64().unwrap_or(0);
+    terminal && open("requested") + open("acknowledged") == 0
 }
 
 fn executions(detail: &Value) -> impl Iterator<Item = &Value> {
@@ -79,9 +79,9 @@ impl View {
     pub(crate) fn new(json: bool) -> Self {
         let bar = (!json && std::io::stdout().is_terminal() && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::new(0);
-            let style = ProgressStyle::with_template("{spinner} {elapsed:>4} [{bar:30}] {pos}/{len} {msg}");
+            let style =
+                ProgressStyle::with_template("{spinner} {elapsed:>4} [{bar:20}] {pos}/{len} {wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
-            bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
         Self { bar, json, last: String::new(), seen: HashMap::new() }
@@ -100,6 +100,9 @@ impl View {
             bar.set_length(count("total"));
             bar.set_position(count("completed") + count("failed") + count("cancelled"));
             bar.set_message(line.clone());
+            if !self.has_shown() {
+                bar.enable_steady_tick(Duration::from_millis(120));
+            }
             self.last = line;
             return Ok(());
         }

@@ -1,21 +1,19 @@
-//! The custom executor, through the executor suite.
-
+//! The custom executor, through the executor suite; and the program around it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../custom_executor/executor.rs"]
-mod executor;
-#[path = "../custom_executor/farm.rs"]
-mod farm;
+#[path = "../custom_executor/main.rs"]
+mod custom_executor;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use beacon_jobs::conformance::{ExecutorHarness, TestProvider, Work};
+use beacon_jobs::conformance::{ExecutorHarness, Fault, TestProvider, Work};
 use beacon_jobs::executor::Executor;
 use serde_json::{Value, json};
 
-use executor::FarmExecutor;
-use farm::Farm;
+use custom_executor::executor::FarmExecutor;
+use custom_executor::farm::Farm;
 
 struct Harness;
 
@@ -33,19 +31,15 @@ impl TestProvider for Farm {
         Arc::new(FarmExecutor::new(self.address()))
     }
 
-    fn restarted(&self) -> Option<Arc<dyn Executor>> {
-        // It holds nothing in memory but the farm's address.
-        Some(self.executor())
-    }
-
     fn input(&self, work: Work) -> Option<Value> {
-        match work {
-            Work::Ends => Some(json!({ "below": 1_000 })),
-            Work::GoesOn | Work::SavesItself => Some(json!({ "below": u64::MAX })),
-            Work::Illegal => Some(json!({ "below": "many" })),
-            // Counting does not fail, and the farm's own code ends it when it is told to.
-            Work::Fails | Work::Ignores => None,
-        }
+        Some(match work {
+            Work::Ends => json!({ "below": 1_000 }),
+            Work::GoesOn | Work::SavesItself => json!({ "below": u64::MAX }),
+            Work::Ignores => json!({ "below": u64::MAX, "stubborn": true }),
+            Work::Illegal => json!({ "below": "many" }),
+            // Counting does not fail.
+            Work::Fails => return None,
+        })
     }
 
     async fn alive(&self) -> usize {
@@ -53,15 +47,49 @@ impl TestProvider for Farm {
     }
 
     async fn begun(&self) -> usize {
-        self.begun_works()
+        self.begun()
     }
 
     async fn complete(&self) {
-        self.complete_all();
+        self.be_done();
+    }
+
+    fn restarted(&self) -> Option<Arc<dyn Executor>> {
+        // It keeps nothing in memory.
+        Some(self.executor())
+    }
+
+    async fn inject(&self, fault: Fault) -> bool {
+        let trouble = self.trouble();
+        let (line, times) = match fault {
+            Fault::StopsFail(times) => (&trouble.end, times),
+            Fault::StartsFail(times) => (&trouble.create, times),
+            Fault::RepliesLost(times) => (&trouble.begin, times),
+            Fault::WatchesFail(times) => (&trouble.wait, times),
+        };
+        line.store(times, Ordering::Relaxed);
+        true
     }
 }
 
 beacon_jobs::executor_conformance!(
     Harness,
-    require = [two_step, resume, refuses_start_after_stop, grace, restart, illegal_input]
+    require = [
+        two_step,
+        resume,
+        refuses_start_after_stop,
+        grace,
+        force,
+        restart,
+        illegal_input,
+        stop_faults,
+        start_faults,
+        lost_replies,
+        watch_faults
+    ]
 );
+
+#[test]
+fn the_program_runs_a_job_and_shows_that_another_one_ended() {
+    custom_executor::main().unwrap();
+}

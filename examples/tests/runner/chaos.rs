@@ -53,14 +53,15 @@ impl Ledger {
         Self { place, children, jobs: Vec::new(), acknowledged: BTreeSet::new(), asked: BTreeSet::new() }
     }
 
-    /// Twelve short children in three lanes. Each holds a lock of its own execution, so that it
-    /// would notice another attempt that lives beside it.
+    /// Twelve short children in three lanes. Each leaves a process behind that would live for long
+    /// in a session of its own. Both hold a lock of their execution, so that another attempt that
+    /// lives beside them would notice.
     fn next_job(&self, chance: &mut Chance, longest: u64) -> Value {
         let number = self.jobs.len();
         let executions = (0..12).map(|index| {
             let lock = self.place.path(&format!("lock-{number}-{index}"));
             let script = format!(
-                "exec 8>'{}'; flock -n 8 || echo overlap >&9; sleep 0.{:03}",
+                "exec 8>'{}'; flock -n 8 || echo overlap >&9; setsid sleep 600 & sleep 0.{:03}",
                 lock.display(),
                 chance.below(longest)
             );

@@ -1,9 +1,9 @@
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
-use crate::support::{Children, Place, Runner, code, finish, refused, run, stderr, stdout};
+use crate::support::{Children, Place, Runner, TOKEN, code, command, finish, refused, run, stderr, stdout};
 
 const BIAS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/jobs/bias.json");
 const HELLO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/jobs/hello.json");
@@ -117,6 +117,53 @@ async fn a_job_file_is_read_from_stdin_and_a_key_makes_it_one_job() {
         ids.push(stdout(&child.wait_with_output().await.unwrap()));
     }
     assert!(!ids[0].is_empty() && ids[0] == ids[1], "{ids:?}");
+}
+
+#[tokio::test]
+async fn a_watch_outlives_its_server_and_goes_on_with_the_next_one() {
+    let place = Place::new();
+    let mut children = Children::new(&place);
+    let runner = Runner::start(&place, &[]).await;
+    let go = place.path("go");
+    let script = format!("while [ ! -e {} ]; do sleep 0.05; done", go.display());
+    let id = runner
+        .submit(&place, &json!({"executions": [{"executor": "process", "input": children.input(&script)}]}))
+        .await;
+    children.said("up", 1).await;
+    let mut watch = runner.client_command(&["watch", &id]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("  0: running"));
+    let address = runner.url.strip_prefix("http://").unwrap().to_owned();
+    runner.kill_9().await;
+    children.all_gone().await;
+    let next = command(&["serve", "--listen", &address, "--database", &place.database()])
+        .env("BEACON_ADMIN_TOKEN", TOKEN)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    children.said("up", 2).await;
+    std::fs::write(&go, "").unwrap();
+    let status = watch.wait().await.unwrap();
+    assert_eq!(status.code(), Some(0));
+    drop(next);
+}
+
+#[tokio::test]
+async fn what_is_too_large_names_the_flag_and_a_matrix_of_10_000_executions_is_not() {
+    let place = Place::new();
+    let runner = Runner::start(&place, &["--no-runner"]).await;
+    let one =
+        json!({"executor": "process", "input": {"command": ["true"], "env": {"PADDING": "x".repeat(100)}}});
+    let list = json!({"executions": vec![one.clone(); 10_000]});
+    refused(&runner.client(&["submit", &place.job(&list)]).await, 1, &["413", "--max-body"]);
+    let names = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>();
+    let matrix = json!({"matrix": {"models": names(100), "regions": names(10), "questions": names(10)}, "template": one});
+    let id = runner.submit(&place, &matrix).await;
+    assert_eq!(runner.reaches(&id, "read", |_| true).await["progress"]["queued"], 10_000);
+    let large = json!({"executions": [{"executor": "process", "input": {"command": ["cat"], "stdin": "x".repeat(900 * 1024)}}]});
+    runner.submit(&place, &large).await;
+    let wider = Runner::start(&place, &["--no-runner", "--max-body", "8MiB"]).await;
+    wider.submit(&place, &list).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
-use serde_json::json;
+use std::process::Stdio;
 
-use crate::support::{Children, Place, Runner, TOKEN, children_of, command, raw, request, stdout};
 use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::support::{Children, Place, Runner, TOKEN, children_of, command, kill, raw, request, stdout};
 
 #[tokio::test]
 async fn without_arguments_it_serves_and_the_printed_address_answers() {
@@ -125,6 +128,33 @@ async fn children_of_a_killed_runner_end_without_any_restart() {
 }
 
 #[tokio::test]
+async fn one_process_only_runs_and_another_only_answers() {
+    let place = Place::new();
+    let mut command = command(&[
+        "serve",
+        "--no-api",
+        "--poll-ms",
+        "50",
+        "--log-format",
+        "json",
+        "--database",
+        &place.database(),
+    ]);
+    let mut worker = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(worker.stderr.take().unwrap()).lines();
+    let started: Value = serde_json::from_str(&log.next_line().await.unwrap().unwrap()).unwrap();
+    assert_eq!(started["fields"]["message"], "runner started", "{started}");
+    let front = Runner::start(&place, &["--no-runner"]).await;
+    let id = front
+        .submit(&place, &json!({"executions": [{"executor": "process", "input": {"command": ["true"]}}]}))
+        .await;
+    front.reaches(&id, "completed", |job| job["status"] == "completed").await;
+    kill(worker.id().unwrap(), Signal::TERM);
+    let output = worker.wait_with_output().await.unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b""[..]));
+}
+
+#[tokio::test]
 async fn a_second_process_that_only_answers_shares_the_file() {
     let place = Place::new();
     let mut children = Children::new(&place);
@@ -139,7 +169,7 @@ async fn a_second_process_that_only_answers_shares_the_file() {
     children.said("up", 1).await;
     assert_eq!(runner.show(&id).await["status"], "running");
     let output = beside.client(&["cancel", &id, "--wait", "30", "--json"]).await;
-    let answer: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let answer: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(
         (&answer["context_cancelled"], &answer["stops"]["confirmed"]),
         (&json!(false), &json!(1)),

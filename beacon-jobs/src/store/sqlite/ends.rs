@@ -102,8 +102,9 @@ impl Job<'_> {
             stops::counts(&answers, 7, changed)?
         } else {
             let mut counts = StopCounts::default();
-            counts.add(StopState::Requested, false, opened.len() as u64);
-            counts.add(StopState::NotNeeded, true, changed.saturating_sub(opened.len() as u64));
+            let requested = answers.changed(2);
+            counts.add(StopState::Requested, false, requested);
+            counts.add(StopState::NotNeeded, true, changed.saturating_sub(requested));
             counts
         };
         let record = Cancellation::new(previous, self.now, self.request, changed);

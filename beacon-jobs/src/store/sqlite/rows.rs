@@ -199,10 +199,7 @@ impl WorkingSet {
         Some(codec::key(*self.seqs.get(job)?, *index))
     }
 
-    fn execution_tuple(
-        &self,
-        key: &(JobId, u32),
-    ) -> Option<(i64, i64, usize, u32, Option<i64>, Option<i64>)> {
+    fn execution_tuple(&self, key: &(JobId, u32)) -> Option<ExecutionTuple> {
         let execution = self.rows.executions.get(key)?;
         Some((
             self.key(key)?,
@@ -218,6 +215,8 @@ impl WorkingSet {
 pub(super) fn attempt_ids<'a>(ids: impl Iterator<Item = &'a AttemptId>) -> String {
     json(&ids.map(|id| blob_hex(id.as_uuid())).collect::<Vec<_>>())
 }
+
+type ExecutionTuple = (i64, i64, usize, u32, Option<i64>, Option<i64>);
 
 type AttemptTuple<'a> =
     (i64, u32, String, String, u64, &'a str, i64, Option<String>, Option<&'static str>, Option<String>);

@@ -150,9 +150,8 @@ fn parse(location: &Path) -> Result<SqliteConnectOptions> {
         })?,
         _ => SqliteConnectOptions::new().filename(location),
     };
-    let file = options.get_filename();
-    if file.as_os_str().is_empty() || file == Path::new(":memory:") || file.starts_with("file:sqlx-in-memory")
-    {
+    let file = options.get_filename().to_string_lossy();
+    if file.is_empty() || file == ":memory:" || file.starts_with("file:sqlx-in-memory") {
         return Err(Error::new(
             ErrorKind::Misconfigured,
             "the store's URL names no file; for jobs that need not outlive the process use MemoryStore",
@@ -163,6 +162,10 @@ fn parse(location: &Path) -> Result<SqliteConnectOptions> {
 
 /// The rows of a large job stay in the writer's cache: 64 MiB at most.
 const WRITER: &str = "PRAGMA cache_size = -65536";
+
+/// Needs the write lock and a file that can be written, and leaves everything as it was. `BEGIN
+/// IMMEDIATE` alone succeeds on a file that is open for reading only.
+const PROBE: &str = "BEGIN IMMEDIATE; PRAGMA user_version = 0; ROLLBACK";
 
 /// How many rows the thread of a connection may read ahead: more are read only after a switch of
 /// threads, which costs more than a row.
@@ -195,7 +198,7 @@ impl Source {
         connection.execute(WRITER).await?;
         check_durability(&mut connection).await?;
         // Another connection may hold the lock just now; the first call will wait for it.
-        match connection.execute("BEGIN IMMEDIATE; ROLLBACK").await.map_err(Fault::from) {
+        match connection.execute(PROBE).await.map_err(Fault::from) {
             Err(fault) if !fault.is_busy() => Err(fault),
             _ => Ok(connection),
         }

@@ -130,8 +130,9 @@ macro_rules! request_stops {
     () => {
         "INSERT INTO beacon_stops \
            (execution, number, state, settled, mode, force_at, requested_at, due_at, tries) \
-         SELECT key, attempts, 'requested', 0, $5, $6, $4, $4, 0 FROM beacon_executions \
-         WHERE key BETWEEN $1 AND $2 AND status IN (11, 12) \
+         SELECT a.execution, a.number, 'requested', 0, $5, $6, $4, $4, 0 \
+         FROM beacon_attempts a CROSS JOIN beacon_executions e ON e.key = a.execution \
+         WHERE a.execution BETWEEN $1 AND $2 AND e.status IN (11, 12) AND a.number = e.attempts \
          ON CONFLICT DO NOTHING"
     };
 }
@@ -408,7 +409,7 @@ steps! {
            AND incarnation NOT IN (SELECT incarnation FROM beacon_holders)"
     }
 
-    begin CHECK { "SELECT count(*) FROM (SELECT 1 FROM beacon_jobs LIMIT 1)" }
+    begin CHECK { "UPDATE beacon_jobs SET epoch = epoch WHERE 0" }
 }
 
 macro_rules! record {

@@ -1,6 +1,6 @@
 //! What the SQLite store costs, as ratios to a floor taken in the same run. Nothing is asserted.
 //!
-//! `cargo test --release -p beacon-jobs --test sqlite_speed -- --ignored --nocapture --test-threads 1`
+//! `cargo test --release -p beacon-jobs --test sqlite speed -- --ignored --nocapture --test-threads 1`
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
