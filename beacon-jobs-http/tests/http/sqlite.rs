@@ -80,7 +80,6 @@ async fn while_the_file_is_locked_a_cancel_is_503_and_afterwards_it_holds() {
 }
 
 #[tokio::test]
-#[ignore = "the SQLite store does not see yet that its file is gone: it commits to the unlinked one"]
 async fn when_the_file_is_gone_a_cancel_is_503_and_nothing_is_signalled() {
     let file = File::new().await;
     let world = file.world();

@@ -1,7 +1,7 @@
 //! Where the file is, and how it is opened.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::sqlite::{
@@ -176,12 +176,14 @@ const ROWS_AHEAD: usize = 4096;
 pub(super) struct Source {
     options: SqliteConnectOptions,
     place: String,
+    /// The file that was there when the first connection was opened.
+    file: OnceLock<Option<FileIdentity>>,
 }
 
 impl Source {
     fn new(options: SqliteConnectOptions) -> Self {
         let place = options.get_filename().display().to_string();
-        Self { options, place }
+        Self { options, place, file: OnceLock::new() }
     }
 
     pub(super) fn place(&self) -> &str {
@@ -195,6 +197,8 @@ impl Source {
     /// Opens a connection for writing, and sees that it can write.
     pub(super) async fn connect(&self) -> Result<SqliteConnection, Fault> {
         let mut connection = self.options.connect().await.map_err(|error| self.explain(error))?;
+        self.file.get_or_init(|| identity(self.options.get_filename()));
+        self.check_place()?;
         connection.execute(WRITER).await?;
         check_durability(&mut connection).await?;
         // Another connection may hold the lock just now; the first call will wait for it.
@@ -202,6 +206,17 @@ impl Source {
             Err(fault) if !fault.is_busy() => Err(fault),
             _ => Ok(connection),
         }
+    }
+
+    /// Sees that the file is still the one that was opened. A connection goes on writing into a file
+    /// that was moved, deleted or replaced, and whoever opens the place later finds nothing of it.
+    pub(super) fn check_place(&self) -> Result<(), Fault> {
+        let opened = self.file.get().copied().flatten();
+        if opened.is_some() && opened != identity(self.options.get_filename()) {
+            let what = "its file was moved, deleted or replaced; put it back, or start anew on the right one";
+            return Err(Fault::new(ErrorKind::Unavailable, what));
+        }
+        Ok(())
     }
 
     /// Says what about the folder keeps the file from being opened, if something does.
@@ -218,6 +233,20 @@ impl Source {
             _ => fault,
         }
     }
+}
+
+/// Device and inode.
+type FileIdentity = (u64, u64);
+
+#[cfg(unix)]
+fn identity(file: &Path) -> Option<FileIdentity> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(file).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &Path) -> Option<FileIdentity> {
+    None
 }
 
 /// A commit on this connection must survive a power loss.

@@ -187,6 +187,10 @@ impl Turn {
 
     /// Does it, and answers. Fails when not even a transaction could be begun.
     async fn perform(&mut self, work: Work) -> Result<(), Fault> {
+        if let Err(fault) = self.writer.source.check_place() {
+            work.fail(&fault);
+            return Err(fault);
+        }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => match self.writer.source.connect().await {
