@@ -32,6 +32,7 @@ on_each_store!(
     a_drain_hands_over_without_a_stop,
     a_drain_interrupts_what_cannot_resume_and_the_next_node_runs_it,
     a_store_that_is_away_for_a_while_loses_nothing,
+    a_dropped_runner_goes_on_with_nothing,
 );
 
 /// A node that can be killed: its tasks end at whatever await they are.
@@ -394,4 +395,25 @@ async fn a_store_that_is_away_for_a_while_loses_nothing(stand: Stand) {
     let end = settled(&jobs, &id).await;
     assert_eq!((end.stops.confirmed, provider.alive().len()), (2, 0));
     runner.shutdown(support::LONG).await;
+}
+
+async fn a_dropped_runner_goes_on_with_nothing(stand: Stand) {
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let work = FunctionExecutor::new("work", |_| std::future::pending());
+    let first = runner(&jobs).executor(work.clone()).start().await.unwrap();
+    let id = submit(&jobs, one("work")).await;
+    let lost = first.incarnation().unwrap();
+    while work.running() == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(first);
+    while work.running() + jobs.contexts().count() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(detail(&jobs, &id).await.job.status, JobStatus::Running, "nothing was said");
+    stand.store.end_node(lost, NodeEnd::ProcessGone).await.unwrap();
+    let quick = FunctionExecutor::new("work", |_| async { Ok(json!(1)) });
+    let second = runner(&jobs).executor(quick).start().await.unwrap();
+    assert_eq!(settled(&jobs, &id).await.job.status, JobStatus::Completed);
+    second.shutdown(support::LONG).await;
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use beacon_jobs::conformance::{ManualClock, StoreHarness};
+use beacon_jobs::store::sqlite::{SqliteStore, SqliteStoreOptions};
 use beacon_jobs::store::{JobStore, MemoryStore};
 use beacon_jobs::store_conformance;
 
@@ -41,4 +42,34 @@ impl StoreHarness for Dyn {
 mod dyn_store {
     use super::*;
     store_conformance!(Dyn, require = [many_nodes, signals]);
+}
+
+struct Sqlite;
+
+impl Sqlite {
+    async fn open(folder: &tempfile::TempDir, clock: Arc<ManualClock>) -> SqliteStore {
+        let options = SqliteStoreOptions::new().with_clock(clock);
+        let store = options.open(folder.path().join("beacon.db")).await.unwrap();
+        store.migrate().await.unwrap();
+        store
+    }
+}
+
+impl StoreHarness for Sqlite {
+    type Store = SqliteStore;
+    type Guard = tempfile::TempDir;
+
+    async fn start(&self, clock: Arc<ManualClock>) -> (SqliteStore, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        (Self::open(&folder, clock).await, folder)
+    }
+
+    async fn reopen(&self, folder: &tempfile::TempDir, clock: Arc<ManualClock>) -> Option<SqliteStore> {
+        Some(Self::open(folder, clock).await)
+    }
+}
+
+mod sqlite {
+    use super::*;
+    store_conformance!(Sqlite, require = [signals, reopen]);
 }

@@ -3,20 +3,19 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use dashmap::DashMap;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::{Capabilities, ExecuteError, ExecutionContext, Executor, Reach};
 use crate::host::{Liveness, ProcessIdentity};
-use crate::id::{AttemptId, IdSource, JobId, RandomIds};
+use crate::id::{AttemptId, JobId};
 use crate::job::FailureKind;
 use crate::stop::{Handle, StopError, StopRequest, StopStatus};
 
@@ -75,9 +74,12 @@ type Blocking = dyn Fn(Call) -> Outcome + Send + Sync;
 pub struct FunctionExecutor {
     name: Arc<str>,
     body: Body,
-    instance: Uuid,
-    live: Arc<DashMap<AttemptId, Live>>,
+    running: Arc<AtomicUsize>,
 }
+
+/// The closures of this process that have not ended, whichever executor runs them: a later runner
+/// in the same process, with executors of its own, is asked about them too.
+static LIVE: LazyLock<DashMap<AttemptId, Live>> = LazyLock::new(DashMap::new);
 
 #[derive(Clone)]
 enum Body {
@@ -92,13 +94,6 @@ struct Live {
     ask: CancellationToken,
     /// To be dropped now.
     force: CancellationToken,
-}
-
-/// Where a closure runs.
-#[derive(Debug, Serialize, Deserialize)]
-struct Place {
-    instance: Uuid,
-    process: ProcessIdentity,
 }
 
 impl FunctionExecutor {
@@ -120,27 +115,35 @@ impl FunctionExecutor {
     }
 
     fn with_body(name: Arc<str>, body: Body) -> Self {
-        let instance = RandomIds.uuid();
-        Self { name, body, instance, live: Arc::default() }
+        Self { name, body, running: Arc::default() }
     }
 
-    /// How many closures have not ended.
+    /// How many of its closures have not ended.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.live.len()
+        self.running.load(Ordering::Acquire)
     }
 }
 
 /// Takes an attempt off the list of live ones when its future is dropped or its thread has
 /// returned.
 struct Ended {
-    live: Arc<DashMap<AttemptId, Live>>,
+    running: Arc<AtomicUsize>,
     attempt: AttemptId,
+}
+
+impl Ended {
+    fn later(executor: &FunctionExecutor, attempt: AttemptId, live: Live) -> Self {
+        LIVE.insert(attempt, live);
+        executor.running.fetch_add(1, Ordering::AcqRel);
+        Self { running: Arc::clone(&executor.running), attempt }
+    }
 }
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        self.live.remove(&self.attempt);
+        LIVE.remove(&self.attempt);
+        self.running.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -174,10 +177,8 @@ impl Executor for FunctionExecutor {
             input: cx.spec().input.clone(),
             token: live.ask.clone(),
         };
-        self.live.insert(attempt, live.clone());
-        let ended = Ended { live: Arc::clone(&self.live), attempt };
-        let place = Place { instance: self.instance, process: ProcessIdentity::current() };
-        let handle = Handle::of(&place)
+        let ended = Ended::later(self, attempt, live.clone());
+        let handle = Handle::of(&ProcessIdentity::current())
             .map_err(|error| ExecuteError::failed("the handle could not be written").with_source(error))?;
         cx.save_handle(&handle).await?;
         match &self.body {
@@ -211,13 +212,13 @@ impl Executor for FunctionExecutor {
     }
 
     async fn stop(&self, handle: &Handle, request: &StopRequest) -> Result<StopStatus, StopError> {
-        let place: Place = handle.read()?;
-        if place.instance != self.instance {
-            return Ok(elsewhere(&place));
+        let process: ProcessIdentity = handle.read()?;
+        if process != ProcessIdentity::current() {
+            return Ok(elsewhere(&process));
         }
-        let Some(live) = self.live.get(&request.attempt).map(|live| live.clone()) else {
+        let Some(live) = LIVE.get(&request.attempt).map(|live| live.clone()) else {
             return Ok(StopStatus::Confirmed {
-                evidence: json!({ "level": "function", "shown_by": "its process no longer holds it", "pid": place.process.pid }),
+                evidence: json!({ "level": "function", "shown_by": "its process no longer holds it", "pid": process.pid }),
             });
         };
         live.ask.cancel();
@@ -237,14 +238,14 @@ impl Executor for FunctionExecutor {
     }
 }
 
-/// The stop of a closure of another executor or process.
-fn elsewhere(place: &Place) -> StopStatus {
-    match place.process.liveness() {
+/// The stop of a closure of another process.
+fn elsewhere(process: &ProcessIdentity) -> StopStatus {
+    match process.liveness() {
         Liveness::Gone => StopStatus::Confirmed {
-            evidence: json!({ "level": "function", "shown_by": "its process is gone", "process": place.process }),
+            evidence: json!({ "level": "function", "shown_by": "its process is gone", "process": process }),
         },
         Liveness::Alive | Liveness::Unknown => StopStatus::Acknowledged {
-            evidence: json!({ "level": "function", "lives_in": place.process }),
+            evidence: json!({ "level": "function", "lives_in": process }),
             ask_again: Duration::from_secs(1),
         },
     }

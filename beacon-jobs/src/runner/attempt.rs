@@ -94,6 +94,8 @@ impl Prepared {
         let Some(executor) = node.executors.get(&attempt.spec.executor).map(Arc::clone) else {
             return AttemptEnd::Over;
         };
+        // Only the incarnation that minted an attempt can say that it sends nothing more for it.
+        let minted = permit == Permit::Minted;
         let cx = ExecutionContext::new(
             attempt,
             self.run.claimed.fence,
@@ -110,18 +112,20 @@ impl Prepared {
             Event::Done(outcome) => {
                 drop(execute);
                 let (result, end) = self.judge(outcome, counted);
-                let sealed = !cx.may_be_sending();
+                let sealed = minted && !cx.may_be_sending();
                 self.finish(&cx, result, sealed).await;
-                if !sealed {
+                if minted && !sealed {
                     cx.landed().await;
                     self.seal().await;
                 }
                 end
             }
             Event::Detached => {
-                // Nothing is under way, so whoever goes on may seal it; the release does.
+                // Nothing is under way: the release that hands it over seals it.
                 drop(execute);
-                self.run.detach(self.id);
+                if minted {
+                    self.run.detach(self.id);
+                }
                 AttemptEnd::Over
             }
             Event::Ended(reason) => {
@@ -129,7 +133,7 @@ impl Prepared {
                 let late = self.wind_down(&cx, &reason, execute.as_mut().map(Pin::as_mut)).await;
                 drop(execute);
                 cx.landed().await;
-                self.leave_behind(&cx, late).await;
+                self.leave_behind(&cx, late, minted).await;
                 end
             }
         };
@@ -285,8 +289,8 @@ impl Prepared {
         }
     }
 
-    /// Keeps a late output, and seals.
-    async fn leave_behind(&self, cx: &ExecutionContext, late: Option<Outcome>) {
+    /// Keeps a late output, and seals what this node minted.
+    async fn leave_behind(&self, cx: &ExecutionContext, late: Option<Outcome>, minted: bool) {
         let output = match late {
             Some(Ok(output)) => Some(output),
             Some(Err(error)) => error.output().cloned(),
@@ -294,8 +298,9 @@ impl Prepared {
         };
         match output {
             // Its job, or the attempt, has ended: the store refuses it as a result and keeps it.
-            Some(output) => self.finish(cx, ExecutionResult::Completed(output), true).await,
-            None => self.seal().await,
+            Some(output) => self.finish(cx, ExecutionResult::Completed(output), minted).await,
+            None if minted => self.seal().await,
+            None => {}
         }
     }
 

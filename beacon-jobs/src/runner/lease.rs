@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use super::node::Node;
-use crate::cancel::CancelReason;
 use crate::clock::until;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{Liveness, ProcessIdentity};
@@ -86,14 +85,16 @@ pub(super) async fn keep(node: Arc<Node>) {
 async fn come_back(node: &Arc<Node>, lost: IncarnationId) {
     tracing::warn!(incarnation = %lost, "the lease was lost; settling");
     node.incarnation.send_replace(None);
-    for running in &node.running {
-        running.scope.cancel(CancelReason::LeaseLost);
-    }
     node.work.close();
-    tokio::select! {
-        biased;
-        () = node.closed.cancelled() => return,
-        () = node.work.wait() => {}
+    loop {
+        // Again and again, for a claim may have been under way.
+        node.give_up_all();
+        tokio::select! {
+            biased;
+            () = node.closed.cancelled() => return,
+            () = node.work.wait() => break,
+            () = node.clock().sleep(node.options.poll) => {}
+        }
     }
     node.work.reopen();
     let joined = node

@@ -34,8 +34,8 @@ use crate::jobs::Jobs;
 
 /// A node: one running process that takes jobs.
 ///
-/// Dropping it ends its loops without a word to the store, as a crash would: what it ran is taken
-/// up by the next runner. [`shutdown`](Self::shutdown) is the way to end it.
+/// Dropping it ends its loops and its work without a word to the store, as a crash would: what it
+/// ran is taken up by the next runner. [`shutdown`](Self::shutdown) is the way to end it.
 pub struct JobRunner {
     node: Arc<Node>,
     stops: Arc<StopDriver>,
@@ -72,6 +72,7 @@ impl Drop for JobRunner {
     fn drop(&mut self) {
         self.node.draining.cancel();
         self.node.closed.cancel();
+        self.node.give_up_all();
     }
 }
 

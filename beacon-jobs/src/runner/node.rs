@@ -13,6 +13,7 @@ use super::attempt::AttemptControl;
 use super::job::RunningJob;
 use super::limits::Limits;
 use super::options::RunnerOptions;
+use crate::cancel::CancelReason;
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::executor::Executor;
@@ -64,6 +65,13 @@ impl Node {
         let mut ids: Vec<JobId> = self.running.iter().map(|running| running.key().clone()).collect();
         ids.sort();
         ids
+    }
+
+    /// Ends all contexts without a word to the store.
+    pub(super) fn give_up_all(&self) {
+        for running in &self.running {
+            running.scope.cancel(CancelReason::LeaseLost);
+        }
     }
 
     /// Waits for a wake or the next poll; `false` when the runner ends.

@@ -64,8 +64,7 @@ async fn look(node: &Node) -> Result<()> {
                     }
                 }
             }
-            // The outcome is our own doing, and the task is about to end.
-            Some(job) if job.status.is_terminal() => {}
+            // Running, or with an outcome that is our own doing.
             Some(job) if job.fence == Some(local.fence) => {}
             _ => {
                 tracing::warn!(job.id = %id, "the job is held by another node");

@@ -6,8 +6,8 @@ mod progress;
 mod query;
 mod rules;
 mod signal;
-//#[cfg(feature = "sqlite")]
-//pub mod sqlite;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 mod stops;
 mod submit;
 

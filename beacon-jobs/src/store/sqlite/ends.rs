@@ -1,0 +1,198 @@
+//! The ends of whole jobs: cancel and outcome. Set-based, however many executions there are.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use super::codec::{Cells, json, keys, nanos};
+use super::error::Fault;
+use super::link::{Answers, Link};
+use super::own::Done;
+use super::stops::{self, Minters, Opened};
+use super::{codec, sql};
+use crate::cancel::{CancelOutcome, CancelRequest, Escalation};
+use crate::clock::Clock;
+use crate::id::JobId;
+use crate::job::{Cancellation, Failure, FailureKind, JobSpec, JobStatus, Progress, StopCounts};
+use crate::stop::{StopItem, StopState};
+use crate::store::{FinishJob, FinishJobOutcome, Refusal, Signal};
+
+pub(super) async fn cancel(
+    link: &mut Link<'_>,
+    clock: &dyn Clock,
+    id: &JobId,
+    request: &CancelRequest,
+) -> Done<CancelOutcome> {
+    let answers = link.run(link.call(sql::CANCEL_READ).bind(id.as_str().to_owned())).await?;
+    let outcome = match answers.row(0) {
+        None => CancelOutcome::NotFound,
+        Some(row) if !request.by.may_act_for(row.get(1)?) => CancelOutcome::NotYours,
+        Some(row) => {
+            let job = Job { id, seq: row.int(0)?, now: clock.now(), request };
+            let status: JobStatus = row.word(2)?;
+            match cancellation(&row, 3)? {
+                Some(record) => return job.escalate(link, record).await,
+                None if !status.is_terminal() => return job.cancel(link, status, row.int(9)? != 0).await,
+                None => CancelOutcome::AlreadyFinished { status },
+            }
+        }
+    };
+    link.rollback().await?;
+    Ok((outcome, Vec::new()))
+}
+
+/// Reads who cancelled a job: the status before, the time, who, why, how, how many.
+pub(super) fn cancellation(row: &Cells<'_>, first: usize) -> Result<Option<Cancellation>, Fault> {
+    let Some(previous_status) = row.optional_word(first)? else { return Ok(None) };
+    Ok(Some(Cancellation {
+        previous_status,
+        cancelled_at: row.time(first + 1)?,
+        cancelled_by: row.get(first + 2)?,
+        reason: row.get(first + 3)?,
+        mode: row.word(first + 4)?,
+        executions_cancelled: row.count(first + 5)?,
+    }))
+}
+
+/// A cancel of a job that the transaction has locked.
+struct Job<'a> {
+    id: &'a JobId,
+    seq: i64,
+    now: OffsetDateTime,
+    request: &'a CancelRequest,
+}
+
+impl Job<'_> {
+    fn force_at(&self) -> OffsetDateTime {
+        self.now + self.request.effective_grace()
+    }
+
+    async fn run(
+        &self,
+        link: &mut Link<'_>,
+        step: sql::Step,
+        previous: Option<JobStatus>,
+    ) -> Result<Answers, Fault> {
+        let (first, last) = keys(self.seq);
+        let call = link
+            .call(step)
+            .bind(first)
+            .bind(last)
+            .bind(self.seq)
+            .bind(nanos(self.now))
+            .bind(self.request.mode.as_str())
+            .bind(nanos(self.force_at()))
+            .bind(self.request.by.name().to_owned())
+            .bind(self.request.reason.clone())
+            .bind(previous.map(JobStatus::as_str));
+        link.run(call).await
+    }
+
+    async fn cancel(self, link: &mut Link<'_>, previous: JobStatus, has_stops: bool) -> Done<CancelOutcome> {
+        let step = if has_stops { sql::CANCEL_COUNTED } else { sql::CANCEL };
+        let answers = self.run(link, step, Some(previous)).await?;
+        let minters = Minters::read(&answers, 1, self.now)?;
+        let opened =
+            Opened { job: self.id, mode: self.request.mode, now: self.now, force_at: self.force_at() };
+        let opened: Vec<StopItem> =
+            answers.rows(0).map(|row| opened.item(&row, &minters)).collect::<Result<_, _>>()?;
+        let changed = answers.changed(4);
+        let stops = if has_stops {
+            stops::counts(&answers, 7, changed)?
+        } else {
+            let mut counts = StopCounts::default();
+            counts.add(StopState::Requested, false, opened.len() as u64);
+            counts.add(StopState::NotNeeded, true, changed.saturating_sub(opened.len() as u64));
+            counts
+        };
+        let record = Cancellation::new(previous, self.now, self.request, changed);
+        let outcome = CancelOutcome::Cancelled { record, stops, opened };
+        Ok((outcome, vec![Signal::Cancelled(self.id.clone())]))
+    }
+
+    /// Shortens the grace of the job's open stops, where the request ends it earlier.
+    async fn escalate(self, link: &mut Link<'_>, record: Cancellation) -> Done<CancelOutcome> {
+        let answers = self.run(link, sql::CANCEL_AGAIN, None).await?;
+        let minters = Minters::read(&answers, 1, self.now)?;
+        let mut hastened = answers
+            .rows(0)
+            .map(|row| stops::item(&row, &minters))
+            .collect::<Result<Vec<StopItem>, Fault>>()?;
+        for item in &mut hastened {
+            item.force_at = self.force_at();
+            item.mode = self.request.mode;
+        }
+        let stops = stops::counts(&answers, 4, record.executions_cancelled)?;
+        let escalation = (!hastened.is_empty()).then_some(Escalation { hastened });
+        let signals = escalation.iter().map(|_| Signal::Cancelled(self.id.clone())).collect();
+        Ok((CancelOutcome::AlreadyCancelled { record, stops, escalation }, signals))
+    }
+}
+
+pub(super) async fn finish_job(
+    link: &mut Link<'_>,
+    clock: &dyn Clock,
+    finish: &FinishJob,
+) -> Done<FinishJobOutcome> {
+    let answers = link.run(link.call(sql::FINISH_READ).bind(finish.job.as_str().to_owned())).await?;
+    let now = clock.now();
+    let outcome = match answers.row(0) {
+        None => FinishJobOutcome::Refused(Refusal::Lost),
+        Some(row) => match row.word(1)? {
+            JobStatus::Cancelled => FinishJobOutcome::Refused(Refusal::Cancelled),
+            status @ (JobStatus::Completed | JobStatus::Failed) => FinishJobOutcome::Finished(status),
+            JobStatus::Running if row.fence(2)? == Some(finish.fence) => {
+                if finish.timed_out {
+                    return time_out(link, now, &finish.job, row.int(0)?).await;
+                }
+                match outcome(&row, &answers)? {
+                    Some(status) => {
+                        let call = link.call(sql::FINISH).bind(row.int(0)?);
+                        link.run(call.bind(status.as_str()).bind(nanos(now))).await?;
+                        let signals = vec![Signal::Job(finish.job.clone())];
+                        return Ok((FinishJobOutcome::Finished(status), signals));
+                    }
+                    None => FinishJobOutcome::Unfinished,
+                }
+            }
+            _ => FinishJobOutcome::Refused(Refusal::Lost),
+        },
+    };
+    link.rollback().await?;
+    Ok((outcome, Vec::new()))
+}
+
+/// The outcome of a job whose executions are all over.
+fn outcome(row: &Cells<'_>, answers: &Answers) -> Result<Option<JobStatus>, Fault> {
+    let mut progress = Progress::default();
+    for row in answers.rows(1) {
+        stops::add_progress(&mut progress, &row, 0)?;
+    }
+    if !progress.is_over() {
+        return Ok(None);
+    }
+    let rules: JobSpec = row.json(4)?;
+    Ok(Some(progress.outcome(rules.min_success_rate)))
+}
+
+async fn time_out(link: &mut Link<'_>, now: OffsetDateTime, id: &JobId, seq: i64) -> Done<FinishJobOutcome> {
+    const GRACE: Duration = CancelRequest::DEFAULT_GRACE;
+    let (first, last) = keys(seq);
+    let error = Failure::new(FailureKind::Timeout, "the time of the job was up");
+    let call = link
+        .call(sql::TIME_OUT)
+        .bind(first)
+        .bind(last)
+        .bind(seq)
+        .bind(nanos(now))
+        .bind(crate::cancel::StopMode::Graceful.as_str())
+        .bind(codec::nanos_after(now, GRACE))
+        .bind(json(&error));
+    let answers = link.run(call).await?;
+    let mut signals = Vec::new();
+    if answers.changed(0) > 0 {
+        signals.push(Signal::StopsDue);
+    }
+    signals.push(Signal::Job(id.clone()));
+    Ok((FinishJobOutcome::Finished(JobStatus::Failed), signals))
+}

@@ -1,0 +1,130 @@
+//! Open stops as work items.
+
+use std::collections::HashMap;
+
+use time::OffsetDateTime;
+
+use super::codec::{self, Cells, json, nanos, nanos_after};
+use super::error::Fault;
+use super::link::{Answers, Link};
+use super::own::Done;
+use super::{nodes, sql};
+use crate::clock::Clock;
+use crate::id::{IncarnationId, JobId};
+use crate::job::{Progress, StopCounts};
+use crate::stop::{Minter, StopItem, StopState};
+use crate::store::TakeStops;
+
+/// What is known of those who minted attempts.
+#[derive(Debug)]
+pub(super) struct Minters {
+    now: OffsetDateTime,
+    nodes: HashMap<IncarnationId, Minter>,
+}
+
+impl Minters {
+    /// Reads the rows of `minters!()`.
+    pub(super) fn read(answers: &Answers, statement: usize, now: OffsetDateTime) -> Result<Self, Fault> {
+        let mut nodes = HashMap::new();
+        for row in answers.rows(statement) {
+            let lease_until = row.time(1)?;
+            let minter = match row.optional_time(2)? {
+                Some(_) if row.get::<Option<&str>>(3)? == Some(nodes::ABANDONED) => {
+                    Minter::Expired(lease_until)
+                }
+                Some(at) => Minter::Ended(at),
+                None if now < lease_until => Minter::Alive,
+                None => Minter::Expired(lease_until),
+            };
+            nodes.insert(row.incarnation(0)?, minter);
+        }
+        Ok(Self { now, nodes })
+    }
+
+    pub(super) fn of(&self, incarnation: IncarnationId) -> Minter {
+        // Only an ended node's row is ever deleted, and only when no attempt refers to it.
+        self.nodes.get(&incarnation).copied().unwrap_or(Minter::Expired(self.now))
+    }
+}
+
+/// Reads the columns of `item!()`.
+pub(super) fn item(row: &Cells<'_>, minters: &Minters) -> Result<StopItem, Fault> {
+    let incarnation = row.incarnation(4)?;
+    Ok(StopItem {
+        attempt: row.attempt(2)?,
+        job: row.job(0)?,
+        index: codec::index(row.int(1)?),
+        executor: row.get(3)?,
+        incarnation,
+        minter: minters.of(incarnation),
+        handle: row.optional_json(5)?,
+        sealed: row.optional_word(6)?,
+        state: row.word(7)?,
+        mode: row.word(8)?,
+        force_at: row.time(9)?,
+        requested_at: row.time(10)?,
+        tries: row.count(11)?,
+    })
+}
+
+/// Reads the rows of `stop_counts!()`. Cancelled executions that have no stop needed none.
+pub(super) fn counts(answers: &Answers, statement: usize, cancelled: u64) -> Result<StopCounts, Fault> {
+    let mut counts = StopCounts::default();
+    let mut cancelled_with_stop = 0;
+    for row in answers.rows(statement) {
+        counts.add(row.word(0)?, row.int(1)? != 0, row.count(2)?);
+        cancelled_with_stop += row.count::<u64>(3)?;
+    }
+    counts.add(StopState::NotNeeded, true, cancelled.saturating_sub(cancelled_with_stop));
+    Ok(counts)
+}
+
+pub(super) async fn take(link: &mut Link<'_>, clock: &dyn Clock, take: &TakeStops) -> Done<Vec<StopItem>> {
+    link.run(link.call(sql::BEGIN)).await?;
+    let now = clock.now();
+    let call = link
+        .call(sql::TAKE_STOPS)
+        .bind(nanos(now))
+        .bind(json(&take.executors))
+        .bind(take.limit)
+        .bind(nanos_after(now, take.hold));
+    let answers = link.run(call).await?;
+    let minters = Minters::read(&answers, 1, now)?;
+    let items = answers.rows(0).map(|row| item(&row, &minters)).collect::<Result<_, _>>()?;
+    Ok((items, Vec::new()))
+}
+
+/// Adds a row of a status and how many executions have it.
+pub(super) fn add_progress(progress: &mut Progress, row: &Cells<'_>, first: usize) -> Result<(), Fault> {
+    progress.add(row.word(first)?, row.count(first + 1)?);
+    Ok(())
+}
+
+/// The items of stops that a cancel opened: attempts that were under way.
+pub(super) struct Opened<'a> {
+    pub(super) job: &'a JobId,
+    pub(super) mode: crate::cancel::StopMode,
+    pub(super) now: OffsetDateTime,
+    pub(super) force_at: OffsetDateTime,
+}
+
+impl Opened<'_> {
+    pub(super) fn item(&self, row: &Cells<'_>, minters: &Minters) -> Result<StopItem, Fault> {
+        let incarnation = row.incarnation(3)?;
+        Ok(StopItem {
+            attempt: row.attempt(1)?,
+            job: self.job.clone(),
+            index: codec::index(row.int(0)?),
+            executor: row.get(2)?,
+            incarnation,
+            minter: minters.of(incarnation),
+            handle: row.optional_json(4)?,
+            sealed: row.optional_word(5)?,
+            state: StopState::Requested,
+            mode: self.mode,
+            force_at: self.force_at,
+            requested_at: self.now,
+            tries: 0,
+        })
+    }
+}
