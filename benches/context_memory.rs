@@ -51,7 +51,6 @@ impl Live {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a figure is told to one digit")]
 fn each(before: usize, after: usize, count: usize) -> f64 {
     after.saturating_sub(before) as f64 / count as f64
 }

@@ -8,7 +8,6 @@ mod measure;
 #[path = "support/observer.rs"]
 mod observer;
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::hint::black_box;
@@ -21,7 +20,7 @@ use beacon_jobs::{JobId, RandomIds};
 use criterion::Criterion;
 use tokio_util::sync::CancellationToken;
 
-use measure::{Mode, Pair, Result, Table, timed};
+use measure::{Mode, Pair, Result, Table, bench, timed};
 use observer::{Observer, Wait, Watched};
 
 /// Registrations in one timed block: one alone is near the cost of reading the clock.
@@ -78,10 +77,21 @@ impl Population {
         })
     }
 
+    /// The population of a bench, made when its first round comes.
+    fn once(made: &mut Option<Self>, mode: Mode, live: usize) -> Result<&mut Self> {
+        if made.is_none() {
+            *made = Some(Self::new(mode.pick(live, live.min(1_000)))?);
+        }
+        made.as_mut().ok_or_else(|| "no population".into())
+    }
+
+    fn next_id(&mut self) -> JobId {
+        self.next = (self.next + 1) % SPARE;
+        self.spare[self.next].clone()
+    }
+
     fn block(&mut self) -> Vec<JobId> {
-        let start = self.next;
-        self.next = (self.next + BLOCK) % SPARE;
-        self.spare[start..start + BLOCK].to_vec()
+        (0..BLOCK).map(|_| self.next_id()).collect()
     }
 
     /// Registers and drops a block of contexts.
@@ -103,65 +113,59 @@ fn per_call(block: Duration) -> Duration {
 
 /// Registers and drops at this population, beside both floors.
 fn register(criterion: &mut Criterion, mode: Mode, live: usize, table: &mut Table) -> Result<()> {
-    let budget = if live > 1000 { 1.5 } else { 2.0 };
-    let mut plain = Pair::new(format!("register+drop, {live} live, plain map"), Some(budget))?;
-    let mut same = Pair::new(format!("register+drop, {live} live, same hasher"), Some(budget))?;
-    let population =
-        std::cell::LazyCell::new(|| Population::new(mode.pick(live, live.min(1000))).map(RefCell::new));
-    criterion.bench_function(&format!("register+drop/{live}"), |bencher| {
-        bencher.iter_custom(|rounds| {
-            let Ok(population) = &*population else { return Duration::ZERO };
-            let mut population = population.borrow_mut();
-            let mut sum = Duration::ZERO;
-            for _ in 0..rounds {
-                let ours = population.ours();
-                plain.record(ours, population.plain(|all| &all.std_hash));
-                let again = population.ours();
-                same.record(again, population.plain(|all| &all.same_hash));
-                sum += ours;
-            }
-            sum
-        });
-    });
+    let budget = Some(if live > 1000 { 1.5 } else { 2.0 });
+    let mut plain = Pair::new(format!("register+drop, {live} live, plain map"), budget)?;
+    let mut same = Pair::new(format!("register+drop, {live} live, plain map, same hasher"), budget)?;
+    let mut population = None;
+    bench(criterion, &format!("register+drop/{live}"), |rounds| {
+        let population = Population::once(&mut population, mode, live)?;
+        let mut sum = Duration::ZERO;
+        for _ in 0..rounds {
+            let ours = population.ours();
+            plain.record(ours, population.plain(|all| &all.std_hash));
+            same.record(population.ours(), population.plain(|all| &all.same_hash));
+            sum += ours;
+        }
+        Ok(sum)
+    })?;
     table.pair(&plain);
     table.pair(&same);
     Ok(())
 }
 
 /// Cancels a context at this population, and a raw token, each watched by another thread.
-fn observe(
-    criterion: &mut Criterion,
-    mode: Mode,
-    live: usize,
-    wait: Wait,
-    budget: Option<f64>,
-) -> Result<Pair> {
+fn observe(criterion: &mut Criterion, mode: Mode, live: usize, wait: Wait) -> Result<Pair> {
+    let budget = (wait == Wait::Parked).then_some(1.25);
     let mut pair = Pair::new(format!("cancel -> observed ({wait}), {live} live"), budget)?;
-    let setup = std::cell::LazyCell::new(|| {
-        let population = Population::new(mode.pick(live, live.min(1000)))?;
-        Result::Ok(RefCell::new((population, Observer::start(wait))))
-    });
-    criterion.bench_function(&format!("cancel-observed-{wait}/{live}"), |bencher| {
-        bencher.iter_custom(|rounds| {
-            let Ok(setup) = &*setup else { return Duration::ZERO };
-            let (population, observer) = &mut *setup.borrow_mut();
-            let mut sum = Duration::ZERO;
-            for round in 0..rounds {
-                let id = population.spare[usize::try_from(round).unwrap_or_default() % SPARE].clone();
-                let reason = CancelReason::requested("bench");
-                let Ok(context) = population.manager.register(id.clone()) else { continue };
-                let ours = observer.time(Watched::Context(context), || {
-                    population.manager.cancel(&id, reason);
-                });
-                let token = CancellationToken::new();
-                let raw = observer.time(Watched::Token(token.clone()), || token.cancel());
-                pair.record(ours, raw);
-                sum += ours;
-            }
-            sum
-        });
-    });
+    let mut population = None;
+    let observer = Observer::start(wait);
+    bench(criterion, &format!("cancel-observed-{wait}/{live}"), |rounds| {
+        let population = Population::once(&mut population, mode, live)?;
+        let mut sum = Duration::ZERO;
+        for _ in 0..rounds {
+            let id = population.next_id();
+            let reason = CancelReason::requested("bench");
+            let context = population.manager.register(id.clone())?;
+            let ours = observer.time(Watched::Context(context), || {
+                population.manager.cancel(&id, reason);
+            })?;
+            let token = CancellationToken::new();
+            let raw = observer.time(Watched::Token(token.clone()), || token.cancel())?;
+            pair.record(ours, raw);
+            sum += ours;
+        }
+        Ok(sum)
+    })?;
     Ok(pair)
+}
+
+/// How much slower the slowest size is than the fastest. Of ratios, so that the machine's mood between
+/// two sizes falls out: the floor knows no size.
+fn flatness(pairs: &[Pair]) -> Option<f64> {
+    let ratios = pairs.iter().filter(|pair| !pair.is_empty()).map(|pair| pair.ratio(0.5));
+    let (least, most) =
+        ratios.fold((f64::MAX, 0.0), |(least, most), ratio| (ratio.min(least), ratio.max(most)));
+    (most > 0.0).then_some(most / least)
 }
 
 fn main() -> Result<()> {
@@ -174,18 +178,21 @@ fn main() -> Result<()> {
     for live in SIZES {
         register(&mut criterion, mode, live, &mut table)?;
     }
-    for (wait, budget) in [(Wait::Parked, Some(1.25)), (Wait::Spinning, None)] {
+    for wait in [Wait::Parked, Wait::Spinning] {
         let mut pairs = Vec::new();
         for live in SIZES {
-            pairs.push(observe(&mut criterion, mode, live, wait, budget)?);
+            pairs.push(observe(&mut criterion, mode, live, wait)?);
         }
-        let ratios: Vec<f64> = pairs.iter().map(|pair| pair.ratio(0.5)).collect();
         pairs.iter().for_each(|pair| table.pair(pair));
-        // Of ratios, so that the machine's mood between two sizes falls out: the floor knows no size.
-        let most = ratios.iter().copied().fold(f64::MIN, f64::max);
-        let least = ratios.iter().copied().fold(f64::MAX, f64::min);
-        let flat = budget.map(|_| 1.5);
-        table.figure(&format!("cancel -> observed ({wait}), slowest size / fastest"), most / least, 2, flat);
+        if let Some(flatness) = flatness(&pairs) {
+            let budget = (wait == Wait::Parked).then_some(1.5);
+            table.figure(
+                &format!("cancel -> observed ({wait}), slowest size / fastest"),
+                flatness,
+                2,
+                budget,
+            );
+        }
     }
     table.print(mode);
     criterion.final_summary();

@@ -1,12 +1,14 @@
 //! Interleaved pairs of a measured call and its floor, and the table of their ratios.
+#![allow(dead_code, reason = "each bench uses a part of it")]
 
 use std::error::Error;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use criterion::Criterion;
 use hdrhistogram::Histogram;
 
-pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+pub(crate) type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
 /// How a bench binary was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,29 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
     (start.elapsed(), output)
 }
 
+/// Has criterion decide how many rounds there are. A round takes the measured call and its floor in
+/// turn; what `rounds` returns is the sum of the measured calls.
+pub(crate) fn bench(
+    criterion: &mut Criterion,
+    name: &str,
+    mut rounds: impl FnMut(u64) -> Result<Duration>,
+) -> Result<()> {
+    let mut failed = None;
+    criterion.bench_function(name, |bencher| {
+        bencher.iter_custom(|count| {
+            if failed.is_none() {
+                match rounds(count) {
+                    Ok(sum) => return sum.max(Duration::from_nanos(1)),
+                    Err(error) => failed = Some(error),
+                }
+            }
+            // Criterion cannot be told to stop; it is soon through with rounds that cost nothing.
+            Duration::from_micros(100)
+        });
+    });
+    failed.map_or(Ok(()), Err)
+}
+
 /// A measured call and its floor, taken in turn.
 pub(crate) struct Pair {
     pub(crate) name: String,
@@ -74,6 +99,11 @@ impl Pair {
         }
     }
 
+    /// Whether no round was taken, as when criterion was given a filter.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.measured.is_empty()
+    }
+
     /// The ratio at this quantile.
     pub(crate) fn ratio(&self, quantile: f64) -> f64 {
         ratio(self.measured.value_at_quantile(quantile), self.floor.value_at_quantile(quantile))
@@ -93,12 +123,10 @@ impl Pair {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a ratio is told to two digits")]
 fn ratio(measured: u64, floor: u64) -> f64 {
     measured as f64 / floor.max(1) as f64
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a time is told to three digits")]
 fn nanos(nanos: u64) -> String {
     match nanos {
         0..10_000 => format!("{nanos} ns"),
@@ -123,6 +151,9 @@ impl Table {
 
     /// Adds a pair, judged at p50.
     pub(crate) fn pair(&mut self, pair: &Pair) {
+        if pair.is_empty() {
+            return;
+        }
         let [name, p50, p99, floor_p50, floor_p99, ratio_p50, ratio_p99] = pair.cells();
         let (budget, verdict) = at_most(pair.ratio(0.5), pair.budget);
         self.rows.push([name, p50, p99, floor_p50, floor_p99, ratio_p50, ratio_p99, budget, verdict]);
@@ -135,9 +166,14 @@ impl Table {
     }
 
     /// Adds a figure that must be at least the budget.
-    pub(crate) fn least(&mut self, name: &str, figure: f64, budget: f64) {
-        let verdict = if figure >= budget { "met" } else { "MISSED" };
-        self.plain(name, format!("{figure:.2}"), format!(">= {budget}"), verdict.to_owned());
+    pub(crate) fn least(&mut self, name: &str, figure: f64, budget: Option<f64>) {
+        let verdict = match budget {
+            Some(budget) if figure >= budget => "met",
+            Some(_) => "MISSED",
+            None => "told only",
+        };
+        let budget = budget.map_or_else(String::new, |budget| format!(">= {budget}"));
+        self.plain(name, format!("{figure:.1}"), budget, verdict.to_owned());
     }
 
     fn plain(&mut self, name: &str, figure: String, budget: String, verdict: String) {
@@ -149,7 +185,7 @@ impl Table {
     /// Prints it. After a smoke run the figures mean nothing, and it says so.
     #[expect(clippy::print_stdout, reason = "the table is what a bench is for")]
     pub(crate) fn print(&self, mode: Mode) {
-        if mode == Mode::List {
+        if mode == Mode::List || self.rows.is_empty() {
             return;
         }
         let width = |column: usize| {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use beacon_jobs::context::JobContext;
 use tokio_util::sync::CancellationToken;
 
-use crate::measure::now;
+use crate::measure::{Result, now};
 
 /// Long enough for a thread that is about to park to have parked.
 const SETTLE: Duration = Duration::from_micros(20);
@@ -91,11 +91,9 @@ impl Observer {
     }
 
     /// The time from right before `cancel` until the thread has seen it.
-    pub(crate) fn time(&self, watched: Watched, cancel: impl FnOnce()) -> Duration {
+    pub(crate) fn time(&self, watched: Watched, cancel: impl FnOnce()) -> Result<Duration> {
         self.is_waiting.store(false, Ordering::Release);
-        if self.watch.send(watched).is_err() {
-            return Duration::ZERO;
-        }
+        self.watch.send(watched).map_err(|_| "the observing thread has ended")?;
         while !self.is_waiting.load(Ordering::Acquire) {
             thread::yield_now();
         }
@@ -105,7 +103,7 @@ impl Observer {
         }
         let start = now();
         cancel();
-        self.seen.recv().map_or(Duration::ZERO, |seen| seen.saturating_duration_since(start))
+        Ok(self.seen.recv()?.saturating_duration_since(start))
     }
 }
 
