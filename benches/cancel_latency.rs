@@ -21,11 +21,13 @@ use beacon_jobs::store::{JobStore, MemoryStore};
 use beacon_jobs::{JobId, Jobs, Settled};
 use criterion::Criterion;
 use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use file::Floor;
+use file::{Floor, on_worker};
 use measure::{Mode, Pair, Result, Table, bench, now};
 
 const OWNER: &str = "bench";
@@ -175,47 +177,65 @@ async fn commit_and_wake(floor: Option<&mut Floor>) -> Result<Duration> {
     Ok(watcher.await?.saturating_duration_since(start))
 }
 
-fn run(
-    criterion: &mut Criterion,
-    table: &mut Table,
+/// What one line of the table is about.
+#[derive(Clone, Copy)]
+struct Case {
     on_file: bool,
     leaves_early: bool,
     executions: usize,
-) -> Result<()> {
+}
+
+/// A runner and its floor.
+struct Both {
+    bed: Bed,
+    /// The memory store's floor is the wake alone.
+    floor: Option<Floor>,
+    _folder: TempDir,
+}
+
+impl Both {
+    async fn new(case: Case) -> Result<Self> {
+        let folder = file::folder()?;
+        let (bed, floor) = if case.on_file {
+            let bed = Bed::new(file::store(&folder).await?, case.leaves_early).await?;
+            (bed, Some(Floor::open(&folder).await?))
+        } else {
+            (Bed::new(MemoryStore::new(), case.leaves_early).await?, None)
+        };
+        Ok(Self { bed, floor, _folder: folder })
+    }
+
+    async fn round(&mut self, executions: usize) -> Result<(Stopped, Duration)> {
+        Ok((self.bed.cancel(executions).await?, commit_and_wake(self.floor.as_mut()).await?))
+    }
+}
+
+fn run(criterion: &mut Criterion, table: &mut Table, runtime: &Runtime, case: Case) -> Result<()> {
+    let Case { on_file, leaves_early, executions } = case;
     let store = if on_file { "SQLite" } else { "memory" };
-    let work = if leaves_early { "execute returns at once" } else { "execute waits for the end" };
-    let name = |which: &str| format!("{store}, {executions} executions, {work}: {which} stop");
+    let work = if leaves_early { "leaves" } else { "waits" };
+    let name = |which: &str| format!("{store}, {executions} executions, execute {work}: {which} stop");
     let mut first = Pair::new(name("first"), None)?;
     let mut last = Pair::new(name("last"), on_file.then_some(2.0))?;
-    let runtime = file::runtime()?;
-    let folder = file::folder()?;
-    let mut made: Option<(Bed, Option<Floor>)> = None;
-    bench(criterion, &format!("cancel-stop/{store}/{executions}/{leaves_early}"), |rounds| {
-        runtime.block_on(async {
-            if made.is_none() {
-                made = Some(if on_file {
-                    let bed = Bed::new(file::store(&folder).await?, leaves_early).await?;
-                    (bed, Some(Floor::open(&folder).await?))
-                } else {
-                    (Bed::new(MemoryStore::new(), leaves_early).await?, None)
-                });
-            }
-            let (bed, floor) = made.as_mut().ok_or("no bed")?;
-            let mut sum = Duration::ZERO;
-            for _ in 0..rounds {
-                let ours = bed.cancel(executions).await?;
-                let plain = commit_and_wake(floor.as_mut()).await?;
-                first.record(ours.first, plain);
-                last.record(ours.last, plain);
-                sum += ours.last;
-            }
-            Ok(sum)
-        })
+    let mut both = None;
+    bench(criterion, &format!("cancel-stop/{store}/{executions}/execute-{work}"), |rounds| {
+        let mut sum = Duration::ZERO;
+        for _ in 0..rounds {
+            let make = move || Both::new(case);
+            let (ours, plain) = on_worker(runtime, &mut both, make, move |mut both: Both| async move {
+                let taken = both.round(executions).await;
+                (both, taken)
+            })?;
+            first.record(ours.first, plain);
+            last.record(ours.last, plain);
+            sum += ours.last;
+        }
+        Ok(sum)
     })?;
     table.pair(&first);
     table.pair(&last);
-    if let Some((bed, _)) = made {
-        runtime.block_on(bed.runner.shutdown(LIMIT));
+    if let Some(both) = both {
+        runtime.block_on(both.bed.runner.shutdown(LIMIT));
     }
     Ok(())
 }
@@ -229,10 +249,11 @@ fn main() -> Result<()> {
         .configure_from_args();
     let mut table =
         Table::new("jobs.cancel() -> the executor's stop, beside a durable commit and a token's wake");
+    let runtime = file::runtime()?;
     for on_file in [true, false] {
         for executions in [1, 12] {
             for leaves_early in [false, true] {
-                run(&mut criterion, &mut table, on_file, leaves_early, executions)?;
+                run(&mut criterion, &mut table, &runtime, Case { on_file, leaves_early, executions })?;
             }
         }
     }

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use beacon_jobs::cancel::{Actor, CancelOutcome, CancelRequest};
 use criterion::Criterion;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
-use file::Floor;
+use file::{Floor, on_worker};
 use measure::{Mode, Pair, Result, Table, bench, now};
 use node::{Node, OWNER};
 
@@ -51,32 +53,46 @@ async fn update(floor: &mut Floor, rows: u32) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
+/// A store and its floor.
+struct Bed {
+    node: Node,
+    floor: Floor,
+    _folder: TempDir,
+}
+
+impl Bed {
+    async fn new() -> Result<Self> {
+        let folder = file::folder()?;
+        Ok(Self { node: Node::new(&folder).await?, floor: Floor::open(&folder).await?, _folder: folder })
+    }
+
+    async fn round(&mut self, stage: Stage, executions: u32) -> Result<(Duration, Duration)> {
+        Ok((cancel(&self.node, stage, executions).await?, update(&mut self.floor, executions).await?))
+    }
+}
+
 fn run(
     criterion: &mut Criterion,
     mode: Mode,
     table: &mut Table,
-    stage: Stage,
-    executions: u32,
+    runtime: &Runtime,
+    (stage, executions): (Stage, u32),
 ) -> Result<()> {
     let mut pair = Pair::new(format!("{executions} executions, {stage:?}"), Some(2.0))?;
-    let runtime = file::runtime()?;
-    let folder = file::folder()?;
-    let mut made: Option<(Node, Floor)> = None;
-    bench(criterion, &format!("cancel-rows/{stage:?}/{executions}"), |rounds| {
-        runtime.block_on(async {
-            if made.is_none() {
-                made = Some((Node::new(&folder).await?, Floor::open(&folder).await?));
-            }
-            let (node, floor) = made.as_mut().ok_or("no file")?;
-            let executions = mode.pick(executions, executions.min(100));
-            let mut sum = Duration::ZERO;
-            for _ in 0..rounds {
-                let ours = cancel(node, stage, executions).await?;
-                pair.record(ours, update(floor, executions).await?);
-                sum += ours;
-            }
-            Ok(sum)
-        })
+    let name = format!("cancel-rows/{stage:?}/{executions}");
+    let executions = mode.pick(executions, executions.min(100));
+    let mut bed = None;
+    bench(criterion, &name, |rounds| {
+        let mut sum = Duration::ZERO;
+        for _ in 0..rounds {
+            let (ours, plain) = on_worker(runtime, &mut bed, Bed::new, move |mut bed: Bed| async move {
+                let taken = bed.round(stage, executions).await;
+                (bed, taken)
+            })?;
+            pair.record(ours, plain);
+            sum += ours;
+        }
+        Ok(sum)
     })?;
     table.pair(&pair);
     Ok(())
@@ -91,9 +107,10 @@ fn main() -> Result<()> {
         .configure_from_args();
     let mut table =
         Table::new("SQLite: cancel of a job of many executions, beside a plain UPDATE of as many rows");
+    let runtime = file::runtime()?;
     for executions in [100, 10_000] {
         for stage in [Stage::Queued, Stage::Running] {
-            run(&mut criterion, mode, &mut table, stage, executions)?;
+            run(&mut criterion, mode, &mut table, &runtime, (stage, executions))?;
         }
     }
     table.print(mode);
