@@ -245,7 +245,7 @@ fn main() -> Result<()> {
     let mut criterion = Criterion::default()
         .sample_size(20)
         .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(4))
         .configure_from_args();
     let mut table =
         Table::new("jobs.cancel() -> the executor's stop, beside a durable commit and a token's wake");

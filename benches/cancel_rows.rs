@@ -103,7 +103,7 @@ fn main() -> Result<()> {
     let mut criterion = Criterion::default()
         .sample_size(20)
         .warm_up_time(Duration::from_millis(100))
-        .measurement_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(5))
         .configure_from_args();
     let mut table =
         Table::new("SQLite: cancel of a job of many executions, beside a plain UPDATE of as many rows");

@@ -61,7 +61,14 @@ pub(crate) fn bench(
     mut rounds: impl FnMut(u64) -> Result<Duration>,
 ) -> Result<()> {
     let mut failed = None;
+    let mut is_warm = false;
     criterion.bench_function(name, |bencher| {
+        if !is_warm {
+            // What is made once is made here: criterion takes the time of its first call for that of a
+            // round.
+            failed = rounds(1).err();
+            is_warm = true;
+        }
         bencher.iter_custom(|count| {
             if failed.is_none() {
                 match rounds(count) {
