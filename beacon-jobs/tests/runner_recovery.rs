@@ -1,5 +1,14 @@
 //! Nodes that crash, freeze, drain and come back: promises 6 and 7, and the traces H5, H7 and H13.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::future_not_send,
+    reason = "a test's panic is its verdict, and it waits for the real machine"
+)]
+
 #[macro_use]
 mod support;
 

@@ -1,5 +1,14 @@
 //! How a job's rules are kept: lanes, limits, retries, the outcome.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::future_not_send,
+    reason = "a test's panic is its verdict, and it waits for the real machine"
+)]
+
 #[macro_use]
 mod support;
 
@@ -122,7 +131,7 @@ async fn a_failed_attempt_is_tried_again_as_often_as_the_job_says(stand: Stand) 
 fn half() -> FunctionExecutor {
     FunctionExecutor::new("half", |call| async move {
         let n: u32 = call.read()?;
-        if n % 2 == 0 { Ok(json!(n)) } else { Err(ExecuteError::failed("odd")) }
+        if n.is_multiple_of(2) { Ok(json!(n)) } else { Err(ExecuteError::failed("odd")) }
     })
 }
 

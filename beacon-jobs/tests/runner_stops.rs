@@ -1,5 +1,14 @@
 //! Stops until they are settled: promises 4 and 5, and the traces H1, H2, H3, H4, H6, H10 and H11.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::future_not_send,
+    reason = "a test's panic is its verdict, and it waits for the real machine"
+)]
+
 #[macro_use]
 mod support;
 
@@ -9,7 +18,7 @@ use beacon_jobs::Jobs;
 use beacon_jobs::executor::function::FunctionExecutor;
 use beacon_jobs::job::{ExecutionStatus, FailureKind, JobStatus};
 use beacon_jobs::stop::StopState;
-use beacon_jobs::store::{CloseStop, CloseStopOutcome, JobStore};
+use beacon_jobs::store::{CloseStop, CloseStopOutcome};
 use serde_json::json;
 use support::provider::{Point, Provider, Remote};
 use support::{Stand, by_alice, detail, one, runner, settled, submit, until};
@@ -28,6 +37,7 @@ on_each_store!(
     a_blocking_closure_is_unconfirmable_until_it_returns,
     an_administrator_closes_a_stop_on_record,
     a_refused_save_begins_nothing,
+    h13_a_create_that_lands_after_the_settle_limit_is_saved_and_stopped,
 );
 
 async fn h1_evidence_older_than_the_last_possible_start_confirms_nothing(stand: Stand) {
@@ -168,12 +178,12 @@ async fn h11_a_stop_is_driven_through_errors_and_acknowledgements(stand: Stand) 
     let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
     let id = submit(&jobs, one("remote")).await;
     provider.wait_alive(1).await;
-    provider.fail_stops(2);
+    provider.fail_stops(6);
     provider.acknowledge_stops(3);
     jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
     let end = settled(&jobs, &id).await;
     assert_eq!(end.stops.confirmed, 1);
-    assert!(provider.count("stop") >= 6, "{:?}", provider.calls());
+    assert!(provider.count("stop") >= 10, "{:?}", provider.calls());
     assert_eq!(provider.alive(), []);
     runner.shutdown(support::LONG).await;
 }
@@ -271,5 +281,28 @@ async fn a_refused_save_begins_nothing(stand: Stand) {
     assert_eq!(provider.count("begin"), 0);
     assert_eq!(end.stops.confirmed, 1);
     assert!(provider.count("stop") > 0, "the refused handle was recorded and stopped");
+    runner.shutdown(support::LONG).await;
+}
+
+/// The limit ends the waiting, not the request: its reply still brings a handle, which is saved,
+/// sealed and stopped.
+async fn h13_a_create_that_lands_after_the_settle_limit_is_saved_and_stopped(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    provider.hold(Point::Create);
+    let mut spec = one("remote");
+    spec.executions[0].timeout_seconds = Some(1);
+    let runner = runner(&jobs).executor(Remote::one_step(&provider)).start().await.unwrap();
+    let id = submit(&jobs, spec).await;
+    provider.reached(Point::Create).await;
+    let now = until(&jobs, &id, |detail| detail.executions[0].error.is_some()).await;
+    assert_eq!((now.stops.requested, now.stops.open), (1, 1), "no handle, and not sealed: nothing is said");
+    // The attempt ended long ago, and its grace is over, when the create arrives.
+    jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+    assert_eq!(runner.running_attempts(), 1, "the request is under way");
+    provider.release();
+    let end = settled(&jobs, &id).await;
+    assert_eq!((end.stops.confirmed, provider.alive().len()), (1, 0));
+    assert!(provider.count("stop") > 0);
     runner.shutdown(support::LONG).await;
 }

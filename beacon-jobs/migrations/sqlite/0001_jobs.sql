@@ -11,6 +11,7 @@ CREATE TABLE beacon_jobs (
     rules TEXT NOT NULL,                -- JSON, without the executions
     executors TEXT NOT NULL,            -- JSON array, sorted
     executions INTEGER NOT NULL,        -- how many
+    allow_overlap INTEGER NOT NULL,     -- of the rules
     created_at INTEGER NOT NULL,
     status TEXT NOT NULL,
     incarnation BLOB,                   -- who holds it, if somebody does
@@ -38,14 +39,15 @@ CREATE TABLE beacon_specs (
     input TEXT NOT NULL                 -- JSON
 ) STRICT;
 
--- The state of each execution. Narrow and without a second index, for a cancel rewrites all of a job.
+-- The state of each execution. A cancel rewrites all of a job: so a row is narrow, has no second
+-- index, and does not change its size when only the status changes.
 CREATE TABLE beacon_executions (
     key INTEGER PRIMARY KEY,
-    status TEXT NOT NULL,
+    status INTEGER NOT NULL,            -- queued 10, starting 11, running 12, completed 20, failed 21, cancelled 22
     attempts INTEGER NOT NULL,
     counted INTEGER NOT NULL,           -- those that count toward max_attempts
     started_at INTEGER,
-    finished_at INTEGER
+    finished_at INTEGER                 -- of a cancelled one, see its job
 ) STRICT;
 
 -- What the last ended attempt of an execution brought. No error is shown of a cancelled execution.

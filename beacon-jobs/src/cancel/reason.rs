@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::job::Cancellation;
+
 /// Why a job's context ended. Only [`Requested`](Self::Requested) makes a job cancelled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -23,6 +25,12 @@ impl CancelReason {
     /// A request by this person or program, without words.
     pub fn requested(by: impl Into<String>) -> Self {
         Self::Requested { by: by.into(), reason: None }
+    }
+
+    /// The request that this record is of.
+    #[must_use]
+    pub fn of(record: &Cancellation) -> Self {
+        Self::Requested { by: record.cancelled_by.clone(), reason: record.reason.clone() }
     }
 }
 

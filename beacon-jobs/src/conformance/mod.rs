@@ -38,16 +38,19 @@
 )]
 
 mod clock;
+mod executor;
+mod expand;
 mod store;
 
 use std::future::Future;
 use std::time::Duration;
 
 pub use clock::ManualClock;
+pub use executor::{__run_executor_case, ExecutorCapability, ExecutorHarness, Fault, TestProvider, Work};
 pub use store::{__run_store_case, StoreCapability, StoreHarness, Time};
 
 /// How long a case may take. It waits for events, so that only a hang ever comes near.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs a case on a runtime of its own, so that who uses a suite needs no runtime.
 #[doc(hidden)]

@@ -19,15 +19,13 @@ pub(super) struct Gate {
 struct State {
     held: u32,
     inside: u32,
-    // Boxed: almost every context lives without a waiter, and there may be a million contexts.
-    waiters: Option<Box<Vec<Waker>>>,
+    waiters: Vec<Waker>,
 }
 
 impl State {
     fn wait(&mut self, waker: &Waker) {
-        let waiters = self.waiters.get_or_insert_default();
-        if !waiters.iter().any(|waiting| waiting.will_wake(waker)) {
-            waiters.push(waker.clone());
+        if !self.waiters.iter().any(|waiting| waiting.will_wake(waker)) {
+            self.waiters.push(waker.clone());
         }
     }
 }
@@ -38,10 +36,8 @@ impl Gate {
     }
 
     fn wake(&self) {
-        let waiters = self.state().waiters.take();
-        for waker in waiters.into_iter().flat_map(|waiters| *waiters) {
-            waker.wake();
-        }
+        let waiters = std::mem::take(&mut self.state().waiters);
+        waiters.into_iter().for_each(Waker::wake);
     }
 
     /// Waits until no hold is in force, then lets `poll` run once inside the gate.
@@ -111,5 +107,61 @@ impl Drop for Hold {
     fn drop(&mut self) {
         self.scope.gate().state().held -= 1;
         self.scope.gate().wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Context;
+
+    use super::*;
+
+    /// While a hold is in force nothing is inside, in a race of senders and holders on real threads.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn nothing_is_inside_while_a_hold_is_in_force() {
+        let scope = Arc::new(Scope::default());
+        let inside = Arc::new(AtomicUsize::new(0));
+        let sent = Arc::new(AtomicUsize::new(0));
+        let senders = (0..4).map(|_| {
+            let (scope, inside, sent) = (Arc::clone(&scope), Arc::clone(&inside), Arc::clone(&sent));
+            tokio::spawn(async move {
+                for _ in 0..5_000 {
+                    let poll = |_: &mut Context<'_>| {
+                        inside.fetch_add(1, Ordering::SeqCst);
+                        std::hint::spin_loop();
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    };
+                    scope.enter(poll).await;
+                    sent.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        });
+        let senders: Vec<_> = senders.collect();
+        let holder = {
+            let (scope, inside) = (Arc::clone(&scope), Arc::clone(&inside));
+            tokio::spawn(async move {
+                for _ in 0..5_000 {
+                    let hold = scope.hold().await;
+                    assert_eq!(inside.load(Ordering::SeqCst), 0, "a send is inside");
+                    tokio::task::yield_now().await;
+                    assert_eq!(inside.load(Ordering::SeqCst), 0, "a send came in");
+                    drop(hold);
+                    tokio::task::yield_now().await;
+                }
+            })
+        };
+        holder.await.unwrap();
+        for sender in senders {
+            sender.await.unwrap();
+        }
+        assert_eq!(sent.load(Ordering::SeqCst), 20_000, "every send went out in the end");
+    }
+
+    #[tokio::test]
+    async fn a_dropped_wait_for_a_hold_lifts_it() {
+        let scope = Arc::new(Scope::default());
+        drop(scope.hold());
+        scope.enter(|_| ()).await;
     }
 }

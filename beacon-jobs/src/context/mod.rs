@@ -21,7 +21,6 @@ mod gate;
 mod manager;
 mod scope;
 
-pub(crate) use gate::Hold;
 pub use manager::{AlreadyRegistered, JobContextManager};
 pub use scope::JobContext;
 pub(crate) use scope::Scope;

@@ -1,7 +1,8 @@
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use time::OffsetDateTime;
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::gate::{Gate, Hold};
@@ -60,11 +61,18 @@ pub struct JobContext {
     id: JobId,
     scope: Arc<Scope>,
     manager: JobContextManager,
+    deadline: Mutex<Option<Deadline>>,
+}
+
+/// The earliest deadline, and the task that waits for it.
+struct Deadline {
+    at: OffsetDateTime,
+    timer: AbortHandle,
 }
 
 impl JobContext {
     pub(super) const fn new(id: JobId, scope: Arc<Scope>, manager: JobContextManager) -> Self {
-        Self { id, scope, manager }
+        Self { id, scope, manager, deadline: Mutex::new(None) }
     }
 
     /// The job's name.
@@ -109,22 +117,30 @@ impl JobContext {
     }
 
     /// Ends the context with [`CancelReason::Deadline`] at `at`, by the manager's clock. Of several
-    /// deadlines the earliest wins. The waiting task ends with the context.
+    /// deadlines the earliest wins. The task that waits ends with the context.
     ///
     /// # Panics
     /// When called outside a tokio runtime.
     pub fn set_deadline(&self, at: OffsetDateTime) {
-        let scope = Arc::downgrade(&self.scope);
-        let token = self.scope.token.clone();
+        let mut deadline = self.deadline();
+        if deadline.as_ref().is_some_and(|known| known.at <= at) {
+            return;
+        }
+        let scope = Arc::clone(&self.scope);
         let clock = self.manager.clock();
-        tokio::spawn(async move {
-            let left = until(&*clock, at);
-            if token.run_until_cancelled(clock.sleep(left)).await.is_some()
-                && let Some(scope) = scope.upgrade()
-            {
+        let timer = tokio::spawn(async move {
+            let sleep = clock.sleep(until(&*clock, at));
+            if scope.token.run_until_cancelled(sleep).await.is_some() {
                 scope.cancel(CancelReason::Deadline);
             }
         });
+        if let Some(later) = deadline.replace(Deadline { at, timer: timer.abort_handle() }) {
+            later.timer.abort();
+        }
+    }
+
+    fn deadline(&self) -> MutexGuard<'_, Option<Deadline>> {
+        self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) const fn scope(&self) -> &Arc<Scope> {
@@ -135,6 +151,9 @@ impl JobContext {
 impl Drop for JobContext {
     fn drop(&mut self) {
         self.manager.remove_own(&self.id, &self.scope);
+        if let Some(deadline) = self.deadline().take() {
+            deadline.timer.abort();
+        }
     }
 }
 

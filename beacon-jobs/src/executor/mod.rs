@@ -6,6 +6,8 @@ mod context;
 mod error;
 mod flights;
 pub mod function;
+#[cfg(all(feature = "process", unix))]
+pub mod process;
 
 use std::fmt::{Debug, Display};
 

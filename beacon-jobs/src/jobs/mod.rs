@@ -220,16 +220,16 @@ impl Jobs {
         let outcome = self.inner.store.cancel(id, request).await?;
         let context_cancelled = match &outcome {
             CancelOutcome::Cancelled { record, opened, .. } => {
-                let reason = CancelReason::Requested {
-                    by: record.cancelled_by.clone(),
-                    reason: record.reason.clone(),
-                };
-                let live = self.inner.contexts.cancel(id, reason);
+                let live = self.inner.contexts.cancel(id, CancelReason::of(record));
                 self.drive(opened);
                 live
             }
-            CancelOutcome::AlreadyCancelled { escalation: Some(escalation), .. } => {
-                self.drive(&escalation.hastened);
+            CancelOutcome::AlreadyCancelled { record, escalation, .. } => {
+                // The first cancel may have been taken by another process, or its answer lost.
+                self.inner.contexts.cancel(id, CancelReason::of(record));
+                if let Some(escalation) = escalation {
+                    self.drive(&escalation.hastened);
+                }
                 false
             }
             _ => false,

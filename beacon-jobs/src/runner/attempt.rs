@@ -285,7 +285,7 @@ impl Prepared {
         let call = || async { Ok(store.finish(std::slice::from_ref(&finish)).await?.pop()) };
         if let Some(Some(FinishOutcome::Refused(refusal))) = self.run.node.persist("finish", call).await {
             tracing::debug!(%refusal, "the attempt's end is not the outcome");
-            self.run.node.wake.watch.notify_one();
+            self.run.node.look_at(&self.run.claimed.id);
         }
     }
 

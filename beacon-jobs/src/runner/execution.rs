@@ -118,7 +118,7 @@ impl Execution<'_> {
             Some(StartOutcome::Refused(refusal)) => {
                 tracing::debug!(index = self.index, %refusal, "not started");
                 // Whoever ended or took the job says so in the store.
-                run.node.wake.watch.notify_one();
+                run.node.look_at(&run.claimed.id);
                 false
             }
             None => false,

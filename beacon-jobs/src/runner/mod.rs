@@ -17,15 +17,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use dashmap::DashMap;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use options::RunnerOptions;
 pub use shutdown::ShutdownReport;
 
-use self::limits::Limits;
-use self::node::{Node, Wakes};
+use self::node::Node;
 use self::stops::StopDriver;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
@@ -137,19 +134,7 @@ impl RunnerBuilder {
                 "a runner needs at least one executor; add one with RunnerBuilder::executor",
             ));
         }
-        let node = Arc::new(Node {
-            limits: Limits::new(self.options.max_executions, &self.options.max_per_executor),
-            options: self.options,
-            executors,
-            incarnation: tokio::sync::watch::Sender::new(None),
-            running: DashMap::new(),
-            attempts: DashMap::new(),
-            work: TaskTracker::new(),
-            wake: Wakes::default(),
-            draining: CancellationToken::new(),
-            closed: CancellationToken::new(),
-            jobs: self.jobs,
-        });
+        let node = Arc::new(Node::new(self.jobs, self.options, executors));
         let incarnation = lease::join(&node).await?;
         tracing::info!(node = %node.options.node_name, %incarnation, store = %node.store(), "runner started");
         node.incarnation.send_replace(Some(incarnation));

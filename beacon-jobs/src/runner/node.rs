@@ -1,7 +1,7 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -34,6 +34,8 @@ pub(super) struct Node {
     /// Job and attempt tasks.
     pub(super) work: TaskTracker,
     pub(super) wake: Wakes,
+    /// Jobs about which something changed that may end their context.
+    named: Mutex<BTreeSet<JobId>>,
     /// No new work is begun.
     pub(super) draining: CancellationToken,
     /// Everything ends.
@@ -49,6 +51,27 @@ pub(super) struct Wakes {
 }
 
 impl Node {
+    pub(super) fn new(
+        jobs: Jobs,
+        options: RunnerOptions,
+        executors: BTreeMap<String, Arc<dyn Executor>>,
+    ) -> Self {
+        Self {
+            jobs,
+            limits: Limits::new(options.max_executions, &options.max_per_executor),
+            options,
+            executors,
+            incarnation: watch::Sender::new(None),
+            running: DashMap::new(),
+            attempts: DashMap::new(),
+            work: TaskTracker::new(),
+            wake: Wakes::default(),
+            named: Mutex::default(),
+            draining: CancellationToken::new(),
+            closed: CancellationToken::new(),
+        }
+    }
+
     pub(super) fn store(&self) -> &Arc<dyn JobStore> {
         self.jobs.store()
     }
@@ -65,6 +88,19 @@ impl Node {
         let mut ids: Vec<JobId> = self.running.iter().map(|running| running.key().clone()).collect();
         ids.sort();
         ids
+    }
+
+    /// Lets the store be asked about a job that runs here and whose context has not ended.
+    pub(super) fn look_at(&self, id: &JobId) {
+        if self.running.get(id).is_some_and(|job| !job.scope.token().is_cancelled()) {
+            self.named.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+            self.wake.watch.notify_one();
+        }
+    }
+
+    /// The jobs that the store is to be asked about.
+    pub(super) fn named(&self) -> Vec<JobId> {
+        std::mem::take(&mut *self.named.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
     }
 
     /// Ends all contexts without a word to the store.

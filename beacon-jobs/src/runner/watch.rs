@@ -1,9 +1,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use time::OffsetDateTime;
+
 use super::node::Node;
 use crate::cancel::CancelReason;
+use crate::clock::until;
 use crate::error::Result;
+use crate::id::JobId;
 use crate::job::JobStatus;
 use crate::store::Signal;
 
@@ -20,14 +24,14 @@ pub(super) async fn listen(node: Arc<Node>) {
             Signal::Queued => node.wake.claim.notify_one(),
             Signal::StopsDue => node.wake.stops.notify_one(),
             Signal::Cancelled(id) => {
-                if node.running.get(&id).is_some_and(|running| !running.scope.token().is_cancelled()) {
-                    node.wake.watch.notify_one();
-                }
+                node.look_at(&id);
                 node.wake.stops.notify_one();
             }
             Signal::Missed => {
                 node.wake.claim.notify_one();
-                node.wake.watch.notify_one();
+                for id in node.running_ids() {
+                    node.look_at(&id);
+                }
                 node.wake.stops.notify_one();
             }
             Signal::Job(_) => {}
@@ -35,40 +39,54 @@ pub(super) async fn listen(node: Arc<Node>) {
     }
 }
 
-/// Compares the jobs that run here with what the store says of them.
+/// Compares the jobs that run here with what the store says of them: those that somebody named at
+/// once, all once in a poll.
 pub(super) async fn run(node: Arc<Node>) {
-    while node.pause(&node.wake.watch, node.options.poll).await {
-        if let Err(error) = look(&node).await {
+    let mut next_look = node.clock().now() + node.options.poll;
+    while node.pause(&node.wake.watch, until(node.clock(), next_look)).await {
+        let named = node.named();
+        let ids = if node.clock().now() >= next_look {
+            next_look = node.clock().now() + node.options.poll;
+            node.running_ids()
+        } else {
+            named
+        };
+        if let Err(error) = look(&node, &ids).await {
             tracing::warn!(%error, "running jobs could not be compared with the store");
         }
     }
 }
 
-async fn look(node: &Node) -> Result<()> {
+async fn look(node: &Node, ids: &[JobId]) -> Result<()> {
     let Some(incarnation) = *node.incarnation.borrow() else { return Ok(()) };
-    let running = node.running_ids();
-    if running.is_empty() {
+    let live = |id: &&JobId| node.running.get(id).is_some_and(|job| !job.scope.token().is_cancelled());
+    let ids: Vec<JobId> = ids.iter().filter(live).cloned().collect();
+    if ids.is_empty() {
         return Ok(());
     }
-    let held = node.store().held(incarnation, &running).await?;
+    let held = node.store().held(incarnation, &ids).await?;
     let held: HashMap<_, _> = held.into_iter().map(|job| (job.id.clone(), job)).collect();
-    for id in &running {
+    let mut force_at: HashMap<&JobId, OffsetDateTime> = HashMap::new();
+    for id in &ids {
         let Some(local) = node.running.get(id).map(|local| local.clone()) else { continue };
         match held.get(id) {
             Some(job) if job.status == JobStatus::Cancelled => {
                 let (by, reason) = job.cancelled_by.clone().unwrap_or_default();
                 local.scope.cancel(CancelReason::Requested { by, reason });
-                if let Some(force_at) = job.force_at {
-                    for attempt in node.attempts.iter().filter(|attempt| attempt.job == *id) {
-                        attempt.hasten(force_at);
-                    }
-                }
+                force_at.extend(job.force_at.map(|at| (id, at)));
             }
             // Running, or with an outcome that is our own doing.
             Some(job) if job.fence == Some(local.fence) => {}
             _ => {
                 tracing::warn!(job.id = %id, "the job is held by another node");
                 local.scope.cancel(CancelReason::LeaseLost);
+            }
+        }
+    }
+    if !force_at.is_empty() {
+        for attempt in &node.attempts {
+            if let Some(at) = force_at.get(&attempt.job) {
+                attempt.hasten(*at);
             }
         }
     }

@@ -28,7 +28,6 @@ pub async fn memory() -> Stand {
     Stand { store: Arc::new(MemoryStore::new()), _guard: None }
 }
 
-/*SQLITE
 pub async fn sqlite() -> Stand {
     let folder = tempfile::tempdir().unwrap();
     let store = open_sqlite(&folder).await;
@@ -36,15 +35,11 @@ pub async fn sqlite() -> Stand {
 }
 
 async fn open_sqlite(folder: &tempfile::TempDir) -> beacon_jobs::store::sqlite::SqliteStore {
-    let store =
-        beacon_jobs::store::sqlite::SqliteStore::open(folder.path().join("jobs.db").to_str().unwrap())
-            .await
-            .unwrap();
+    let store = beacon_jobs::store::sqlite::SqliteStore::open(folder.path().join("jobs.db")).await.unwrap();
     store.migrate().await.unwrap();
     store
 }
 
-SQLITE*/
 /// Expands a test body, a function of a `Stand`, to one test a store.
 #[macro_export]
 macro_rules! on_each_store {
@@ -53,7 +48,6 @@ macro_rules! on_each_store {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() { super::$name($crate::support::memory().await).await; })+
         }
-        #[cfg(any())]
         mod on_sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() { super::$name($crate::support::sqlite().await).await; })+

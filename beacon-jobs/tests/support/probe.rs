@@ -73,7 +73,7 @@ impl JobStore for Probe {
         self.store.audit(id).await
     }
     async fn cancel(&self, id: &JobId, request: &CancelRequest) -> Result<CancelOutcome> {
-        self.store.cancel(id, request).await
+        self.around("cancel", self.store.cancel(id, request)).await
     }
     async fn join(&self, node: &NodeIdentity, lease: Duration) -> Result<Joined> {
         self.around("join", self.store.join(node, lease)).await

@@ -270,7 +270,7 @@ impl Executor for Remote {
         let attempt: AttemptId = serde_json::from_value(handle.as_value()["object"].clone()).unwrap();
         assert_eq!(attempt, request.attempt);
         self.provider.call("stop");
-        let answer = self.provider.with(|state| {
+        self.provider.with(|state| {
             if state.stop_errors > 0 {
                 state.stop_errors -= 1;
                 return Err(StopError::new("the double says no"));
@@ -288,8 +288,7 @@ impl Executor for Remote {
                 state.work.insert(attempt, Work::Stopped);
             }
             Ok(StopStatus::Confirmed { evidence: json!({ "was": format!("{was:?}") }) })
-        });
-        answer
+        })
     }
 }
 

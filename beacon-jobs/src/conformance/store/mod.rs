@@ -98,35 +98,24 @@ macro_rules! store_conformance {
         $crate::store_conformance!($harness, require = []);
     };
     ($harness:expr, require = [$($capability:ident),* $(,)?] $(,)?) => {
-        $crate::__store_cases! { __store_tests, $harness, [$($capability)*] }
+        $crate::__store_cases! {
+            __conformance_tests,
+            __run_store_case, __store_capability, $harness, [$($capability)*]
+        }
     };
 }
 
-/// Expands the list of cases to tests.
+/// The word for a capability, as it stands in `require = [...]`.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __store_tests {
-    ([$harness:expr, $required:tt] $($area:ident { $($case:ident)* })*) => {
-        $($crate::__store_tests! { @area $harness, $required, $area $($case)* })*
+macro_rules! __store_capability {
+    (many_nodes) => {
+        $crate::conformance::StoreCapability::ManyNodes
     };
-    (@area $harness:expr, $required:tt, $area:ident $($case:ident)*) => {
-        mod $area {
-            #[allow(unused_imports)]
-            use super::*;
-            $($crate::__store_tests! { @case $harness, $required, $area $case })*
-        }
+    (signals) => {
+        $crate::conformance::StoreCapability::Signals
     };
-    (@case $harness:expr, [$($capability:ident)*], $area:ident $case:ident) => {
-        #[test]
-        fn $case() {
-            $crate::conformance::__run_store_case(
-                &$harness,
-                concat!(stringify!($area), "::", stringify!($case)),
-                &[$($crate::__store_tests!(@capability $capability)),*],
-            );
-        }
+    (reopen) => {
+        $crate::conformance::StoreCapability::Reopen
     };
-    (@capability many_nodes) => { $crate::conformance::StoreCapability::ManyNodes };
-    (@capability signals) => { $crate::conformance::StoreCapability::Signals };
-    (@capability reopen) => { $crate::conformance::StoreCapability::Reopen };
 }

@@ -49,6 +49,7 @@ impl State {
     pub(super) fn end_node(&mut self, now: OffsetDateTime, id: IncarnationId, how: NodeEnd) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.ended.get_or_insert((now, how));
+            node.lease_until = node.lease_until.min(now);
         }
         self.signal(Signal::Queued);
     }

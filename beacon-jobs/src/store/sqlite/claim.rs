@@ -106,7 +106,12 @@ fn executions(answers: &Answers) -> Result<Vec<ClaimedExecution>, Fault> {
                     stop: row.optional_word(8)?.unwrap_or(StopState::NotNeeded),
                 }),
             };
-            Ok(ClaimedExecution { spec, status: row.word(0)?, counted_attempts: row.count(1)?, last_attempt })
+            Ok(ClaimedExecution {
+                spec,
+                status: row.status(0)?,
+                counted_attempts: row.count(1)?,
+                last_attempt,
+            })
         })
         .collect()
 }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::error::Fault;
 use crate::error::{Error, Result};
 use crate::id::JobId;
+use crate::job::ExecutionStatus;
 use crate::store::Fence;
 use crate::{AttemptId, IncarnationId};
 
@@ -79,6 +80,18 @@ pub(super) fn blob(id: Uuid) -> Vec<u8> {
     id.as_bytes().to_vec()
 }
 
+/// An execution's status as it stands in its column: from 20 on it is an outcome.
+pub(super) const fn status_code(status: ExecutionStatus) -> i64 {
+    match status {
+        ExecutionStatus::Queued => 10,
+        ExecutionStatus::Starting => 11,
+        ExecutionStatus::Running => 12,
+        ExecutionStatus::Completed => 20,
+        ExecutionStatus::Failed => 21,
+        ExecutionStatus::Cancelled => 22,
+    }
+}
+
 /// Free text for a JSON batch: SQLite ends a JSON string at a NUL.
 pub(super) fn text(text: &str) -> std::borrow::Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{2400}").into() } else { text.into() }
@@ -133,6 +146,12 @@ impl<'r> Cells<'r> {
 
     pub(super) fn optional_word<T: FromStr<Err = Error>>(&self, column: usize) -> Result<Option<T>, Fault> {
         self.get::<Option<&str>>(column)?.map(|word| self.parsed(column, word, str::parse)).transpose()
+    }
+
+    pub(super) fn status(&self, column: usize) -> Result<ExecutionStatus, Fault> {
+        let code = self.int(column)?;
+        let status = ExecutionStatus::ALL.iter().find(|status| status_code(**status) == code);
+        self.parsed(column, status, |status| status.copied().ok_or("is not a status"))
     }
 
     pub(super) fn job(&self, column: usize) -> Result<JobId, Fault> {

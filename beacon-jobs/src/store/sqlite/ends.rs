@@ -14,7 +14,7 @@ use crate::cancel::{CancelOutcome, CancelRequest, Escalation};
 use crate::clock::Clock;
 use crate::id::JobId;
 use crate::job::{Cancellation, Failure, FailureKind, JobSpec, JobStatus, Progress, StopCounts};
-use crate::stop::{StopItem, StopState};
+use crate::stop::StopState;
 use crate::store::{FinishJob, FinishJobOutcome, Refusal, Signal};
 
 pub(super) async fn cancel(
@@ -94,15 +94,17 @@ impl Job<'_> {
         let minters = Minters::read(&answers, 1, self.now)?;
         let opened =
             Opened { job: self.id, mode: self.request.mode, now: self.now, force_at: self.force_at() };
-        let opened: Vec<StopItem> =
-            answers.rows(0).map(|row| opened.item(&row, &minters)).collect::<Result<_, _>>()?;
+        let row = answers.row(0);
+        let lines = row.as_ref().map_or(Ok(None), |row| row.get::<Option<&str>>(0))?;
+        let opened = opened.items(lines.unwrap_or_default(), &minters);
         let changed = answers.changed(4);
         let stops = if has_stops {
             stops::counts(&answers, 7, changed)?
         } else {
             let mut counts = StopCounts::default();
-            counts.add(StopState::Requested, false, opened.len() as u64);
-            counts.add(StopState::NotNeeded, true, changed.saturating_sub(opened.len() as u64));
+            let requested = answers.changed(2);
+            counts.add(StopState::Requested, false, requested);
+            counts.add(StopState::NotNeeded, true, changed.saturating_sub(requested));
             counts
         };
         let record = Cancellation::new(previous, self.now, self.request, changed);
@@ -114,10 +116,7 @@ impl Job<'_> {
     async fn escalate(self, link: &mut Link<'_>, record: Cancellation) -> Done<CancelOutcome> {
         let answers = self.run(link, sql::CANCEL_AGAIN, None).await?;
         let minters = Minters::read(&answers, 1, self.now)?;
-        let mut hastened = answers
-            .rows(0)
-            .map(|row| stops::item(&row, &minters))
-            .collect::<Result<Vec<StopItem>, Fault>>()?;
+        let mut hastened = stops::readable(answers.rows(0).map(|row| stops::item(&row, &minters)));
         for item in &mut hastened {
             item.force_at = self.force_at();
             item.mode = self.request.mode;

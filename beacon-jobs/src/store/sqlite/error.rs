@@ -1,5 +1,6 @@
 //! What SQLite says went wrong, and what that means for a caller.
 
+use std::fmt;
 use std::sync::Arc;
 
 use sqlx::migrate::MigrateError;
@@ -92,6 +93,12 @@ impl Fault {
             Some(source) => error.with_source(Arc::clone(source)),
             None => error,
         }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
     }
 }
 

@@ -8,6 +8,7 @@ use sqlx::{Either, Encode, Executor, Sqlite, Type};
 use super::codec::Cells;
 use super::error::Fault;
 use super::sql::{self, Step};
+use crate::error::ErrorKind;
 
 /// A connection with at most one transaction of ours open on it.
 pub(super) struct Link<'c> {
@@ -146,10 +147,14 @@ impl<'c> Link<'c> {
 
     /// Ends what a failed call left open, and hands its result on.
     pub(super) async fn settle<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
-        if result.is_err() {
-            self.is_undone().await;
-        }
-        result
+        let Err(fault) = result else { return result };
+        self.is_undone().await;
+        // What was committed, and could not be read back, did happen.
+        Err(if self.commits > 0 && !self.is_host {
+            fault.with_kind(ErrorKind::OutcomeUnknown)
+        } else {
+            fault
+        })
     }
 
     /// Whether a transaction was ever opened.

@@ -108,11 +108,11 @@ impl Queue {
 
     pub(super) fn next(&mut self) -> Option<Work> {
         let others_wait = !self.own.is_empty() || !self.shared.is_empty();
-        if self.firsts_in_a_row < Self::MOST_FIRSTS || !others_wait {
-            if let Some(call) = self.first.pop_front() {
-                self.firsts_in_a_row += 1;
-                return Some(Work::Own(call));
-            }
+        if (self.firsts_in_a_row < Self::MOST_FIRSTS || !others_wait)
+            && let Some(call) = self.first.pop_front()
+        {
+            self.firsts_in_a_row += 1;
+            return Some(Work::Own(call));
         }
         self.firsts_in_a_row = 0;
         let own_is_next = !self.own_was_last || self.shared.is_empty();
@@ -139,16 +139,16 @@ impl Queue {
     }
 
     /// Takes out the calls that waited as early as when the queue had these lengths.
-    pub(super) fn take_early(&mut self, lengths: Lengths) -> Queue {
+    pub(super) fn take_early(&mut self, lengths: Lengths) -> Self {
         fn front<T>(queue: &mut VecDeque<T>, count: usize) -> VecDeque<T> {
             let count = count.min(queue.len());
             queue.drain(..count).collect()
         }
-        Queue {
+        Self {
             first: front(&mut self.first, lengths.first),
             own: front(&mut self.own, lengths.own),
             shared: front(&mut self.shared, lengths.shared),
-            ..Queue::default()
+            ..Self::default()
         }
     }
 
@@ -176,6 +176,14 @@ pub(super) struct Lengths {
 }
 
 impl Work {
+    /// How many calls it answers.
+    pub(super) fn callers(&self) -> usize {
+        match self {
+            Self::Own(_) => 1,
+            Self::Batch(calls) => calls.len(),
+        }
+    }
+
     pub(super) fn fail(self, fault: &Fault) {
         match self {
             Self::Own(call) => call.fail(fault),

@@ -105,7 +105,7 @@ fn record(
 }
 
 fn execution(row: &Cells<'_>) -> Result<ExecutionRecord, Fault> {
-    let status: ExecutionStatus = row.word(1)?;
+    let status = row.status(1)?;
     let spec: ExecutionSpec = row.json(5)?;
     let stop = match row.optional_word(9)? {
         None => None,

@@ -12,7 +12,7 @@ use super::error::Fault;
 use super::link::{Answers, Link};
 use super::sql;
 use crate::id::{AttemptId, JobId};
-use crate::job::{AuditAction, JobStatus};
+use crate::job::AuditAction;
 use crate::store::rules::{AttemptRow, ExecutionRow, JobRow, Rows, StopRow};
 use crate::store::{
     CloseStop, CloseStopOutcome, FinishExecution, FinishOutcome, StartExecution, StartOutcome,
@@ -21,7 +21,6 @@ use crate::store::{
 /// What a batch touches.
 #[derive(Debug, Default)]
 pub(super) struct Wanted<'a> {
-    jobs: BTreeSet<&'a JobId>,
     executions: BTreeMap<&'a JobId, BTreeSet<u32>>,
     /// Attempts to load by their ids whatever execution they belong to.
     attempts: BTreeSet<AttemptId>,
@@ -31,7 +30,6 @@ pub(super) struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     pub(super) fn execution(&mut self, job: &'a JobId, index: u32) {
-        self.jobs.insert(job);
         self.executions.entry(job).or_default().insert(index);
     }
 
@@ -58,28 +56,16 @@ pub(super) struct WorkingSet {
 impl WorkingSet {
     /// Opens a transaction and loads what the batch touches.
     pub(super) async fn load(link: &mut Link<'_>, wanted: &Wanted<'_>) -> Result<Self, Fault> {
-        let call = link
-            .call(sql::LOAD)
-            .bind(json(&wanted.jobs))
-            .bind(json(&wanted.executions))
-            .bind(attempt_ids(wanted.attempts.iter()));
-        let answers = link.run(call).await?;
         let mut set = Self::default();
+        let call = link.call(sql::LOAD).bind(json(&wanted.executions));
+        let answers = link.run(call).await?;
         for row in answers.rows(0) {
-            let job = row.job(1)?;
-            set.seqs.insert(job.clone(), row.int(0)?);
-            let status: JobStatus = row.word(2)?;
-            let allow_overlap = row.int(5)? != 0;
-            set.rows.jobs.insert(job, JobRow { status, fence: row.fence(3)?, allow_overlap });
+            set.add(&row)?;
         }
-        for row in answers.rows(1) {
-            set.add_execution(&row)?;
-        }
-        set.add_attempts(&answers, 2)?;
-        let missing = || wanted.expected.iter().filter(|id| !set.rows.attempts.contains_key(id));
-        if missing().next().is_some() {
-            let missing = attempt_ids(missing());
-            set.load_attempts(link, missing).await?;
+        let expected = wanted.expected.iter().filter(|id| !set.rows.attempts.contains_key(id));
+        let missing: Vec<_> = wanted.attempts.iter().chain(expected).collect();
+        if !missing.is_empty() {
+            set.load_attempts(link, attempt_ids(missing.into_iter())).await?;
         }
         Ok(set)
     }
@@ -90,25 +76,33 @@ impl WorkingSet {
         self.add_attempts(&answers, 0)
     }
 
-    fn add_execution(&mut self, row: &Cells<'_>) -> Result<(), Fault> {
+    /// Adds a row of `LOAD`: a job, an execution of it, and one of its attempts, as far as there is.
+    fn add(&mut self, row: &Cells<'_>) -> Result<(), Fault> {
         let job = row.job(0)?;
-        let index = codec::index(row.int(1)?);
+        if !self.rows.jobs.contains_key(&job) {
+            self.seqs.insert(job.clone(), row.int(1)?);
+            let (status, fence) = (row.word(2)?, row.fence(3)?);
+            let allow_overlap = row.int(5)? != 0;
+            self.rows.jobs.insert(job.clone(), JobRow { status, fence, allow_overlap });
+        }
+        let Some(key) = row.get::<Option<i64>>(6)? else { return Ok(()) };
+        let index = codec::index(key);
         let key = (job.clone(), index);
         if !self.rows.executions.contains_key(&key) {
             let execution = ExecutionRow {
-                status: row.word(2)?,
+                status: row.status(7)?,
                 attempts: Vec::new(),
-                counted: row.count(3)?,
-                started_at: row.optional_time(4)?,
-                finished_at: row.optional_time(5)?,
-                error: row.optional_json(7)?,
-                output: row.optional_json(8)?,
+                counted: row.count(8)?,
+                started_at: row.optional_time(9)?,
+                finished_at: row.optional_time(10)?,
+                error: row.optional_json(12)?,
+                output: row.optional_json(13)?,
             };
             self.rows.executions.insert(key.clone(), execution);
-            self.executors.insert(key.clone(), row.get(6)?);
+            self.executors.insert(key.clone(), row.get(11)?);
         }
-        if row.get::<Option<i64>>(9)?.is_some() {
-            let attempt = attempt(row, 9, job, index)?;
+        if row.get::<Option<i64>>(14)?.is_some() {
+            let attempt = attempt(row, 14, job, index)?;
             if let Some(execution) = self.rows.executions.get_mut(&key) {
                 // They come in the order of their numbers.
                 execution.attempts.push(attempt.id);
@@ -186,13 +180,18 @@ impl WorkingSet {
             .iter()
             .filter_map(|(key, attempt)| Some(stop_tuple(*key, attempt.number, attempt.stop.as_ref()?)))
             .collect();
-        let call = link
-            .call(sql::STORE)
-            .bind(json(&executions))
-            .bind(json(&results))
-            .bind(json(&attempts))
-            .bind(json(&stops))
-            .bind(json(&self.audit));
+        // The fewer statements, the fewer switches of threads.
+        let step = if !stops.is_empty() || !self.audit.is_empty() {
+            sql::STORE_ALL
+        } else if !results.is_empty() {
+            sql::STORE_RESULTS
+        } else {
+            sql::STORE
+        };
+        let mut call = link.call(step).bind(json(&executions)).bind(json(&attempts));
+        if !results.is_empty() || !stops.is_empty() || !self.audit.is_empty() {
+            call = call.bind(json(&results)).bind(json(&stops)).bind(json(&self.audit));
+        }
         link.run(call).await.map(drop)
     }
 
@@ -200,14 +199,11 @@ impl WorkingSet {
         Some(codec::key(*self.seqs.get(job)?, *index))
     }
 
-    fn execution_tuple(
-        &self,
-        key: &(JobId, u32),
-    ) -> Option<(i64, &'static str, usize, u32, Option<i64>, Option<i64>)> {
+    fn execution_tuple(&self, key: &(JobId, u32)) -> Option<ExecutionTuple> {
         let execution = self.rows.executions.get(key)?;
         Some((
             self.key(key)?,
-            execution.status.as_str(),
+            codec::status_code(execution.status),
             execution.attempts.len(),
             execution.counted,
             execution.started_at.map(nanos),
@@ -219,6 +215,8 @@ impl WorkingSet {
 pub(super) fn attempt_ids<'a>(ids: impl Iterator<Item = &'a AttemptId>) -> String {
     json(&ids.map(|id| blob_hex(id.as_uuid())).collect::<Vec<_>>())
 }
+
+type ExecutionTuple = (i64, i64, usize, u32, Option<i64>, Option<i64>);
 
 type AttemptTuple<'a> =
     (i64, u32, String, String, u64, &'a str, i64, Option<String>, Option<&'static str>, Option<String>);

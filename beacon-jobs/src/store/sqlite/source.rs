@@ -96,6 +96,7 @@ impl SqliteStoreOptions {
             .busy_timeout(self.busy_timeout)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
+            .row_buffer_size(ROWS_AHEAD)
             .disable_statement_logging();
         let options = match self.create_if_missing {
             true => options.create_if_missing(true),
@@ -123,7 +124,8 @@ impl SqliteStoreOptions {
     /// # Cancellation safety
     /// Changes nothing.
     pub async fn from_pool(self, pool: SqlitePool) -> Result<SqliteStore> {
-        let source = Source::new(pool.connect_options().as_ref().clone().disable_statement_logging());
+        let options = pool.connect_options().as_ref().clone();
+        let source = Source::new(options.row_buffer_size(ROWS_AHEAD).disable_statement_logging());
         let connect = async {
             let mut lent = pool.acquire().await?;
             check_durability(&mut lent).await?;
@@ -148,9 +150,8 @@ fn parse(location: &Path) -> Result<SqliteConnectOptions> {
         })?,
         _ => SqliteConnectOptions::new().filename(location),
     };
-    let file = options.get_filename();
-    if file.as_os_str().is_empty() || file == Path::new(":memory:") || file.starts_with("file:sqlx-in-memory")
-    {
+    let file = options.get_filename().to_string_lossy();
+    if file.is_empty() || file == ":memory:" || file.starts_with("file:sqlx-in-memory") {
         return Err(Error::new(
             ErrorKind::Misconfigured,
             "the store's URL names no file; for jobs that need not outlive the process use MemoryStore",
@@ -158,6 +159,17 @@ fn parse(location: &Path) -> Result<SqliteConnectOptions> {
     }
     Ok(options)
 }
+
+/// The rows of a large job stay in the writer's cache: 64 MiB at most.
+const WRITER: &str = "PRAGMA cache_size = -65536";
+
+/// Needs the write lock and a file that can be written, and leaves everything as it was. `BEGIN
+/// IMMEDIATE` alone succeeds on a file that is open for reading only.
+const PROBE: &str = "BEGIN IMMEDIATE; PRAGMA user_version = 0; ROLLBACK";
+
+/// How many rows the thread of a connection may read ahead: more are read only after a switch of
+/// threads, which costs more than a row.
+const ROWS_AHEAD: usize = 4096;
 
 /// The file, and how to connect to it.
 #[derive(Debug)]
@@ -183,9 +195,10 @@ impl Source {
     /// Opens a connection for writing, and sees that it can write.
     pub(super) async fn connect(&self) -> Result<SqliteConnection, Fault> {
         let mut connection = self.options.connect().await.map_err(|error| self.explain(error))?;
+        connection.execute(WRITER).await?;
         check_durability(&mut connection).await?;
         // Another connection may hold the lock just now; the first call will wait for it.
-        match connection.execute("BEGIN IMMEDIATE; ROLLBACK").await.map_err(Fault::from) {
+        match connection.execute(PROBE).await.map_err(Fault::from) {
             Err(fault) if !fault.is_busy() => Err(fault),
             _ => Ok(connection),
         }

@@ -115,7 +115,7 @@ macro_rules! minters {
 macro_rules! stop_counts {
     ($range:expr) => {
         concat!(
-            "SELECT b.state, b.settled, count(*), sum(e.status = 'cancelled') FROM ( \
+            "SELECT b.state, b.settled, count(*), sum(e.status = 22) FROM ( \
                SELECT t.execution, t.state, t.settled, max(t.unsettledness * 4294967296 + t.number) \
                FROM beacon_stops t WHERE ",
             $range,
@@ -130,27 +130,64 @@ macro_rules! request_stops {
     () => {
         "INSERT INTO beacon_stops \
            (execution, number, state, settled, mode, force_at, requested_at, due_at, tries) \
-         SELECT key, attempts, 'requested', 0, $5, $6, $4, $4, 0 FROM beacon_executions \
-         WHERE key BETWEEN $1 AND $2 AND status IN ('starting', 'running') \
+         SELECT a.execution, a.number, 'requested', 0, $5, $6, $4, $4, 0 \
+         FROM beacon_attempts a CROSS JOIN beacon_executions e ON e.key = a.execution \
+         WHERE a.execution BETWEEN $1 AND $2 AND e.status IN (11, 12) AND a.number = e.attempts \
          ON CONFLICT DO NOTHING"
     };
 }
 
-macro_rules! cancel {
+/// What a start and the save of a handle change.
+macro_rules! store {
     () => {
+        "REPLACE INTO beacon_executions (key, status, attempts, counted, started_at, finished_at) \
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each($1); \
+         INSERT INTO beacon_attempts (execution, number, id, incarnation, epoch, executor, started_at, \
+           handle, sealed_by, late_output) \
+         SELECT value ->> 0, value ->> 1, unhex(value ->> 2), unhex(value ->> 3), value ->> 4, value ->> 5, \
+           value ->> 6, value ->> 7, value ->> 8, value ->> 9 FROM json_each($2) WHERE true \
+         ON CONFLICT (execution, number) DO UPDATE SET \
+           handle = excluded.handle, sealed_by = excluded.sealed_by, late_output = excluded.late_output"
+    };
+}
+
+/// What a finish changes besides.
+macro_rules! store_results {
+    () => {
+        "REPLACE INTO beacon_results (key, error, output) \
+         SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($3)"
+    };
+}
+
+/// What a stop changes besides.
+macro_rules! store_stops {
+    () => {
+        "REPLACE INTO beacon_stops (execution, number, state, settled, mode, force_at, requested_at, due_at, \
+           tries, confirmed_at, evidence, why) \
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
+           value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11 FROM json_each($4); \
+         INSERT INTO beacon_audit (job, number, at, actor, action, reason, detail) \
+         SELECT value ->> 0, (SELECT coalesce(max(number), 0) + 1 FROM beacon_audit WHERE job = value ->> 0), \
+           value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each($5)"
+    };
+}
+
+/// `$and` keeps out attempts whose stop is requested already.
+macro_rules! cancel {
+    ($and:expr) => {
         concat!(
-            "SELECT e.key, a.id, a.executor, a.incarnation, a.handle, a.sealed_by \
-             FROM beacon_executions e \
-             CROSS JOIN beacon_attempts a ON a.execution = e.key AND a.number = e.attempts \
-             LEFT JOIN beacon_stops t ON t.execution = a.execution AND t.number = a.number \
-             WHERE e.key BETWEEN $1 AND $2 AND e.status IN ('starting', 'running') AND t.state IS NULL; ",
+            "SELECT group_concat(e.key || '\t' || hex(a.id) || '\t' || hex(a.incarnation) || '\t' || a.executor \
+               || '\t' || ifnull(a.sealed_by, '') || '\t' || ifnull(a.handle, ''), '\n') \
+             FROM beacon_attempts a CROSS JOIN beacon_executions e ON e.key = a.execution \
+             WHERE a.execution BETWEEN $1 AND $2 AND e.status IN (11, 12) AND a.number = e.attempts",
+            $and,
+            "; ",
             minters!(),
             "; ",
             request_stops!(),
             "; \
              UPDATE beacon_jobs SET stops_requested = changes() WHERE seq = $3; \
-             UPDATE beacon_executions SET status = 'cancelled', finished_at = $4 \
-             WHERE key BETWEEN $1 AND $2 AND status IN ('queued', 'starting', 'running'); \
+             UPDATE beacon_executions SET status = 22 WHERE key BETWEEN $1 AND $2 AND status < 20; \
              UPDATE beacon_jobs SET executions_cancelled = changes(), status = 'cancelled', finished_at = $4, \
                cancelled_from = $9, cancelled_by = $7, cancel_reason = $8, cancel_mode = $5 \
              WHERE seq = $3 RETURNING executions_cancelled; \
@@ -210,43 +247,26 @@ steps! {
     begin BEGIN { "" }
 
     begin LOAD {
-        "SELECT j.seq, j.id, j.status, j.incarnation, j.epoch, j.rules ->> 'allow_overlap' \
-         FROM json_each($1) w CROSS JOIN beacon_jobs j ON j.id = w.value; \
-         SELECT j.id, e.key, e.status, e.counted, e.started_at, e.finished_at, p.executor, r.error, r.output, ",
+        "SELECT j.id, j.seq, j.status, j.incarnation, j.epoch, j.allow_overlap, \
+           e.key, e.status, e.counted, e.started_at, e.finished_at, p.executor, r.error, r.output, ",
         attempt!(),
-        " FROM json_each($2) g \
+        " FROM json_each($1) g \
          CROSS JOIN beacon_jobs j ON j.id = g.key \
-         CROSS JOIN json_each(g.value) x ON x.value < j.executions \
-         CROSS JOIN beacon_executions e ON e.key = j.seq * 131072 + x.value \
-         CROSS JOIN beacon_specs p ON p.key = e.key \
+         LEFT JOIN json_each(g.value) x ON x.value < j.executions \
+         LEFT JOIN beacon_executions e ON e.key = j.seq * 131072 + x.value \
+         LEFT JOIN beacon_specs p ON p.key = e.key \
          LEFT JOIN beacon_results r ON r.key = e.key \
          LEFT JOIN beacon_attempts a ON a.execution = e.key ",
-        stop_of_attempt!(),
-        "; ",
-        attempts_by_id!("$3")
+        stop_of_attempt!()
     }
 
     within LOAD_ATTEMPTS { attempts_by_id!("$1") }
 
-    commit STORE {
-        "REPLACE INTO beacon_executions (key, status, attempts, counted, started_at, finished_at) \
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each($1); \
-         REPLACE INTO beacon_results (key, error, output) \
-         SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($2); \
-         INSERT INTO beacon_attempts (execution, number, id, incarnation, epoch, executor, started_at, \
-           handle, sealed_by, late_output) \
-         SELECT value ->> 0, value ->> 1, unhex(value ->> 2), unhex(value ->> 3), value ->> 4, value ->> 5, \
-           value ->> 6, value ->> 7, value ->> 8, value ->> 9 FROM json_each($3) WHERE true \
-         ON CONFLICT (execution, number) DO UPDATE SET \
-           handle = excluded.handle, sealed_by = excluded.sealed_by, late_output = excluded.late_output; \
-         REPLACE INTO beacon_stops (execution, number, state, settled, mode, force_at, requested_at, due_at, \
-           tries, confirmed_at, evidence, why) \
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
-           value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11 FROM json_each($4); \
-         INSERT INTO beacon_audit (job, number, at, actor, action, reason, detail) \
-         SELECT value ->> 0, (SELECT coalesce(max(number), 0) + 1 FROM beacon_audit WHERE job = value ->> 0), \
-           value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each($5)"
-    }
+    commit STORE { store!() }
+
+    commit STORE_RESULTS { store!(), "; ", store_results!() }
+
+    commit STORE_ALL { store!(), "; ", store_results!(), "; ", store_stops!() }
 
     begin CANCEL_READ {
         "SELECT j.seq, j.owner, j.status, j.cancelled_from, j.finished_at, j.cancelled_by, j.cancel_reason, \
@@ -255,9 +275,14 @@ steps! {
          FROM beacon_jobs j WHERE j.id = $1"
     }
 
-    commit CANCEL { cancel!() }
+    commit CANCEL { cancel!("") }
 
-    commit CANCEL_COUNTED { cancel!(), "; ", stop_counts!("t.execution BETWEEN $1 AND $2") }
+    commit CANCEL_COUNTED {
+        cancel!(" AND NOT EXISTS (SELECT 1 FROM beacon_stops t \
+            WHERE t.execution = a.execution AND t.number = a.number)"),
+        "; ",
+        stop_counts!("t.execution BETWEEN $1 AND $2")
+    }
 
     commit CANCEL_AGAIN {
         "SELECT ", item!(), " FROM beacon_stops t \
@@ -286,10 +311,10 @@ steps! {
         request_stops!(),
         "; INSERT INTO beacon_results (key, error) \
          SELECT key, $7 FROM beacon_executions \
-         WHERE key BETWEEN $1 AND $2 AND status IN ('queued', 'starting', 'running') \
+         WHERE key BETWEEN $1 AND $2 AND status < 20 \
          ON CONFLICT (key) DO UPDATE SET error = excluded.error; \
-         UPDATE beacon_executions SET status = 'failed', finished_at = $4 \
-         WHERE key BETWEEN $1 AND $2 AND status IN ('queued', 'starting', 'running'); \
+         UPDATE beacon_executions SET status = 21, finished_at = $4 \
+         WHERE key BETWEEN $1 AND $2 AND status < 20; \
          UPDATE beacon_jobs SET status = 'failed', finished_at = $4 WHERE seq = $3"
     }
 
@@ -300,8 +325,8 @@ steps! {
 
     within SUBMIT_JOB {
         "INSERT INTO beacon_jobs (id, owner, idempotency_key, digest, rules, executors, executions, \
-           created_at, status, epoch) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', 0)"
+           created_at, allow_overlap, status, epoch) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'queued', 0)"
     }
 
     within SUBMIT_SPECS {
@@ -312,7 +337,7 @@ steps! {
 
     commit SUBMIT_END {
         "INSERT INTO beacon_executions (key, status, attempts, counted) \
-         SELECT p.key, 'queued', 0, 0 FROM beacon_jobs j CROSS JOIN beacon_specs p ON ",
+         SELECT p.key, 10, 0, 0 FROM beacon_jobs j CROSS JOIN beacon_specs p ON ",
         in_job!("p.key", "j.seq"),
         " WHERE j.id = $1; \
          INSERT INTO beacon_audit (job, number, at, actor, action, detail) \
@@ -384,7 +409,7 @@ steps! {
            AND incarnation NOT IN (SELECT incarnation FROM beacon_holders)"
     }
 
-    begin CHECK { "SELECT count(*) FROM (SELECT 1 FROM beacon_jobs LIMIT 1)" }
+    begin CHECK { "UPDATE beacon_jobs SET epoch = epoch WHERE 0" }
 }
 
 macro_rules! record {
@@ -433,7 +458,7 @@ reads! {
             "t.execution BETWEEN (SELECT seq FROM beacon_jobs WHERE id = $1) * 131072 \
              AND (SELECT seq FROM beacon_jobs WHERE id = $1) * 131072 + 131071"
         )),
-        "; SELECT e.key, e.status, e.attempts, e.started_at, e.finished_at, p.spec, r.error, r.output, ( \
+        "; SELECT e.key, e.status, e.attempts, e.started_at, iif(e.status = 22, j.finished_at, e.finished_at), p.spec, r.error, r.output, ( \
              SELECT a.late_output FROM beacon_attempts a WHERE a.execution = e.key AND a.late_output IS NOT NULL \
              ORDER BY a.number DESC LIMIT 1 \
            ), t.state, t.requested_at, t.confirmed_at, t.evidence, t.why \

@@ -1,8 +1,10 @@
 //! Open stops as work items.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::codec::{self, Cells, json, nanos, nanos_after};
 use super::error::Fault;
@@ -10,7 +12,7 @@ use super::link::{Answers, Link};
 use super::own::Done;
 use super::{nodes, sql};
 use crate::clock::Clock;
-use crate::id::{IncarnationId, JobId};
+use crate::id::{AttemptId, IncarnationId, JobId};
 use crate::job::{Progress, StopCounts};
 use crate::stop::{Minter, StopItem, StopState};
 use crate::store::TakeStops;
@@ -79,6 +81,19 @@ pub(super) fn counts(answers: &Answers, statement: usize, cancelled: u64) -> Res
     Ok(counts)
 }
 
+/// Leaves out what cannot be read, and says so: one damaged row must not keep all others from being
+/// stopped.
+pub(super) fn readable(items: impl Iterator<Item = Result<StopItem, Fault>>) -> Vec<StopItem> {
+    let mut readable = Vec::with_capacity(items.size_hint().0);
+    for item in items {
+        match item {
+            Ok(item) => readable.push(item),
+            Err(fault) => tracing::error!(%fault, "an open stop cannot be driven"),
+        }
+    }
+    readable
+}
+
 pub(super) async fn take(link: &mut Link<'_>, clock: &dyn Clock, take: &TakeStops) -> Done<Vec<StopItem>> {
     link.run(link.call(sql::BEGIN)).await?;
     let now = clock.now();
@@ -90,13 +105,12 @@ pub(super) async fn take(link: &mut Link<'_>, clock: &dyn Clock, take: &TakeStop
         .bind(nanos_after(now, take.hold));
     let answers = link.run(call).await?;
     let minters = Minters::read(&answers, 1, now)?;
-    let items = answers.rows(0).map(|row| item(&row, &minters)).collect::<Result<_, _>>()?;
-    Ok((items, Vec::new()))
+    Ok((readable(answers.rows(0).map(|row| item(&row, &minters))), Vec::new()))
 }
 
 /// Adds a row of a status and how many executions have it.
 pub(super) fn add_progress(progress: &mut Progress, row: &Cells<'_>, first: usize) -> Result<(), Fault> {
-    progress.add(row.word(first)?, row.count(first + 1)?);
+    progress.add(row.status(first)?, row.count(first + 1)?);
     Ok(())
 }
 
@@ -109,17 +123,31 @@ pub(super) struct Opened<'a> {
 }
 
 impl Opened<'_> {
-    pub(super) fn item(&self, row: &Cells<'_>, minters: &Minters) -> Result<StopItem, Fault> {
-        let incarnation = row.incarnation(3)?;
+    /// Reads the one text that `cancel!()` brings: a line for each stop, its fields between tabs.
+    /// Neither can stand in a field, for JSON escapes both. The stops may be many, and rows or JSON
+    /// cost several times as much.
+    pub(super) fn items(&self, lines: &str, minters: &Minters) -> Vec<StopItem> {
+        readable(lines.lines().map(|line| self.item(line, minters)))
+    }
+
+    fn item(&self, line: &str, minters: &Minters) -> Result<StopItem, Fault> {
+        let mut fields = line.split('\t');
+        let mut field = || fields.next().ok_or_else(|| unreadable("it has too few fields"));
+        let index = codec::index(field()?.parse().map_err(unreadable)?);
+        let attempt = AttemptId::from_uuid(Uuid::parse_str(field()?).map_err(unreadable)?);
+        let incarnation = IncarnationId::from_uuid(Uuid::parse_str(field()?).map_err(unreadable)?);
+        let executor = field()?.to_owned();
+        let sealed = Some(field()?).filter(|word| !word.is_empty()).map(str::parse).transpose();
+        let handle = Some(field()?).filter(|json| !json.is_empty()).map(serde_json::from_str).transpose();
         Ok(StopItem {
-            attempt: row.attempt(1)?,
+            attempt,
             job: self.job.clone(),
-            index: codec::index(row.int(0)?),
-            executor: row.get(2)?,
+            index,
+            executor,
             incarnation,
             minter: minters.of(incarnation),
-            handle: row.optional_json(4)?,
-            sealed: row.optional_word(5)?,
+            handle: handle.map_err(unreadable)?,
+            sealed: sealed.map_err(unreadable)?,
             state: StopState::Requested,
             mode: self.mode,
             force_at: self.force_at,
@@ -127,4 +155,8 @@ impl Opened<'_> {
             tries: 0,
         })
     }
+}
+
+fn unreadable(error: impl Display) -> Fault {
+    Fault::corrupt(format!("an attempt cannot be read: {error}"))
 }

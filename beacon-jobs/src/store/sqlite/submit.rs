@@ -23,6 +23,7 @@ pub(super) struct NewJob {
     rules: String,
     executors: String,
     executions: u32,
+    allow_overlap: bool,
     /// JSON batches of specs.
     specs: Vec<String>,
 }
@@ -42,6 +43,13 @@ impl NewJob {
         let mut batch = String::from("[");
         for (index, execution) in spec.executions.iter().enumerate() {
             check_depth(&format!("executions[{index}].input"), &execution.input)?;
+            // A cancel takes its lines and tabs for its own.
+            if execution.executor.contains(char::is_control) {
+                return Err(Error::invalid(
+                    format!("executions[{index}].executor"),
+                    "must not hold control characters",
+                ));
+            }
             if batch.len() > 1 {
                 batch.push(',');
             }
@@ -61,6 +69,7 @@ impl NewJob {
             rules: rules(spec),
             executors: json(&spec.executors()),
             executions,
+            allow_overlap: spec.allow_overlap,
             specs,
         })
     }
@@ -128,7 +137,8 @@ pub(super) async fn submit(link: &mut Link<'_>, clock: &dyn Clock, job: &NewJob)
         .bind(job.rules.clone())
         .bind(job.executors.clone())
         .bind(job.executions)
-        .bind(nanos(clock.now()));
+        .bind(nanos(clock.now()))
+        .bind(job.allow_overlap);
     link.run(call).await?;
     for batch in &job.specs {
         link.run(link.call(sql::SUBMIT_SPECS).bind(id.clone()).bind(batch.clone())).await?;

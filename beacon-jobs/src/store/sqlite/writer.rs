@@ -149,12 +149,13 @@ struct Turn {
 impl Turn {
     async fn run(mut self) {
         while let Some((work, early)) = self.next() {
+            let callers = work.callers();
             if let Err(fault) = self.perform(work).await {
                 // Nothing could be begun: what had waited as long would meet the same.
                 let early = self.writer.lock().queue.take_early(early);
                 early.fail(&fault);
             }
-            self.gather().await;
+            self.gather(callers).await;
         }
     }
 
@@ -171,13 +172,13 @@ impl Turn {
     }
 
     /// Lets the callers that were just answered come again, so that they share a commit.
-    async fn gather(&self) {
+    async fn gather(&self, answered: usize) {
         let mut before = usize::MAX;
         for _ in 0..MOST_YIELDS {
             tokio::task::yield_now().await;
             let state = self.writer.lock();
             let waiting = state.queue.len();
-            if state.queue.is_urgent() || waiting == before {
+            if state.queue.is_urgent() || waiting >= answered || waiting == before {
                 return;
             }
             before = waiting;

@@ -125,6 +125,15 @@ pub(super) async fn a_late_save_of_an_older_attempt_does_not_touch_the_newer(bed
     assert_eq!((past.id, &past.handle), (second, &Some(handle("of the second"))));
 }
 
+pub(super) async fn a_save_of_an_attempt_that_has_completed_is_refused_recorded_and_stopped(bed: Bed) {
+    let held = bed.held("job", 1).await;
+    let attempt = bed.started(&held, 0).await;
+    bed.finish(held.finish(0, attempt, completed(json!(1)))).await;
+    assert_eq!(bed.save(held.save(0, attempt, &handle("late"))).await, LOST);
+    is_recorded_and_stopped(&bed, attempt, "late").await;
+    assert_eq!(bed.execution_status(&held.job, 0).await, ExecutionStatus::Completed);
+}
+
 pub(super) async fn a_save_for_what_does_not_exist_is_refused(bed: Bed) {
     let held = bed.held("job", 1).await;
     let before = bed.snapshot(&held.job).await;

@@ -80,6 +80,7 @@ macro_rules! __store_cases {
                 a_retry_waits_until_the_older_stop_is_settled
                 a_retry_goes_on_once_the_older_stop_is_declared_unconfirmable
                 a_retry_of_a_job_that_allows_overlap_does_not_wait
+                a_retry_waits_for_every_older_stop
                 the_start_of_an_attempt_that_has_ended_is_not_repeated
                 a_start_is_not_repeated_once_its_stop_is_requested
                 an_attempt_id_is_used_once
@@ -100,6 +101,7 @@ macro_rules! __store_cases {
                 a_save_under_a_stale_fence_is_refused_recorded_and_stopped
                 a_save_in_a_job_that_was_given_back_is_refused_recorded_and_stopped
                 a_late_save_of_an_older_attempt_does_not_touch_the_newer
+                a_save_of_an_attempt_that_has_completed_is_refused_recorded_and_stopped
                 a_save_for_what_does_not_exist_is_refused
                 a_late_handle_reopens_a_confirmed_stop_and_says_so
                 a_late_handle_reopens_a_stop_that_was_settled_unconfirmed
@@ -297,21 +299,8 @@ macro_rules! __store_cases {
     };
 }
 
-/// Expands the list of cases to a search by name.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __store_dispatch {
-    ([$wanted:ident $bed:ident] $($area:ident { $($case:ident)* })*) => {
-        $($(
-            if $wanted == concat!(stringify!($area), "::", stringify!($case)) {
-                return Box::pin($area::$case($bed)).await;
-            }
-        )*)*
-    };
-}
-
 /// Runs the case of this name.
 pub(super) async fn run(case: &str, bed: Bed) {
-    crate::__store_cases! { __store_dispatch, case bed }
+    crate::__store_cases! { __conformance_dispatch, case, bed }
     panic!("there is no case {case}");
 }

@@ -132,6 +132,20 @@ pub(super) async fn a_retry_of_a_job_that_allows_overlap_does_not_wait(bed: Bed)
     assert!(bed.due_stop(first).await.is_some(), "the older stop goes on");
 }
 
+/// The newest attempt has ended; an older one that was given up turns out to have a handle.
+pub(super) async fn a_retry_waits_for_every_older_stop(bed: Bed) {
+    let held = bed.held("job", 1).await;
+    let first = bed.started(&held, 0).await;
+    bed.finish(held.finish(0, first, failed(true))).await;
+    bed.record(first, None, unconfirmed(true, false)).await;
+    let second = bed.ended(&held, 0, failed(true)).await;
+    bed.confirm(second).await;
+    bed.save(held.save(0, first, &handle("late"))).await;
+    assert_eq!(refusal(&bed, &held, 0).await, refused(Refusal::StopOpen));
+    bed.confirm(first).await;
+    assert_eq!(bed.start(held.start(0, bed.attempt())).await, started(3));
+}
+
 pub(super) async fn the_start_of_an_attempt_that_has_ended_is_not_repeated(bed: Bed) {
     let held = bed.held("job", 1).await;
     let first = bed.ended(&held, 0, failed(true)).await;
@@ -151,11 +165,14 @@ pub(super) async fn a_start_is_not_repeated_once_its_stop_is_requested(bed: Bed)
 }
 
 pub(super) async fn an_attempt_id_is_used_once(bed: Bed) {
-    let held = bed.held("job", 2).await;
+    let held = bed.held("job", 3).await;
     let attempt = bed.started(&held, 0).await;
+    bed.started(&held, 1).await;
     let before = bed.snapshot(&held.job).await;
-    assert_eq!(bed.start(held.start(1, attempt)).await, refused(Refusal::Lost));
-    assert_eq!(bed.snapshot(&held.job).await, before);
+    for other in [1, 2] {
+        assert_eq!(bed.start(held.start(other, attempt)).await, refused(Refusal::Lost));
+        assert_eq!(bed.snapshot(&held.job).await, before);
+    }
 }
 
 pub(super) async fn each_start_of_a_batch_gets_its_own_answer_in_order(bed: Bed) {

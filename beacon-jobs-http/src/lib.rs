@@ -1,0 +1,64 @@
+//! HTTP routes for [`beacon_jobs`]: submit, list, show, and a cancel that tells the truth.
+//!
+//! [`Api`] is built over a [`Jobs`](beacon_jobs::Jobs) door and gives an [`axum::Router`]: the whole
+//! API with [`Api::router`], or the cancel route alone with [`Api::cancel_router`], for a service
+//! that runs its jobs in its own way. Neither needs a runner in this process.
+//!
+//! ```
+//! use beacon_jobs::Jobs;
+//! use beacon_jobs::store::MemoryStore;
+//! use beacon_jobs_http::{Api, BearerTokens, Principal};
+//!
+//! let jobs = Jobs::new(MemoryStore::new());
+//! let tokens = BearerTokens::new()
+//!     .with_token("alices-secret", Principal::owner("alice"))?
+//!     .with_token("the-admins-secret", Principal::admin("admin"))?;
+//! let router: axum::Router = Api::builder(&jobs).authenticator(tokens).build()?.router();
+//! # Ok::<_, beacon_jobs::Error>(())
+//! ```
+//!
+//! # Routes
+//! | method, path | answer |
+//! |---|---|
+//! | POST `/api/v1/jobs` | takes a job file; 201 with `Location`, 200 for a submission that is known |
+//! | GET `/api/v1/jobs` | jobs, newest first; `status`, `label=key:value`, `limit`, `cursor` |
+//! | GET `/api/v1/jobs/{id}` | a job with a page of its executions; `exec_limit`, `exec_offset` |
+//! | POST `/api/v1/jobs/{id}/cancel` | cancels; `wait=0..60` answers once every stop is settled |
+//! | GET `/healthz`, `/readyz` | alive; ready, that is, the store answers |
+//!
+//! An execution's `id` is its place in the job's list, counted from 0, in decimal digits. A job's
+//! `spec` holds its rules; its executions have rows.
+//!
+//! # Refusals
+//! A refusal changes nothing and is an RFC 9457 problem (`application/problem+json`) with two more
+//! members: `error`, its text as one string, and `code`, which stays the same for programs. Where
+//! they are known it also has `job_id`, `field` (what was refused in the request) and `job_status`.
+//! Of several reasons the first in this order is given:
+//!
+//! | status | code | |
+//! |---|---|---|
+//! | 401 | `unauthenticated` | no valid credential |
+//! | 413 | `body_too_large` | over the limit of [`ApiBuilder::max_body`] |
+//! | 415 | `unsupported_media_type` | a body that is not said to be JSON |
+//! | 400 | `malformed_body` | a body that is not JSON |
+//! | 422 | `invalid_request` | JSON, a header or a query that is not allowed; `field` names it |
+//! | 404 | `job_not_found` | |
+//! | 403 | `forbidden`, `executor_forbidden` | another's job; an executor for administrators |
+//! | 409 | `already_finished`, `conflict` | the job had its outcome; the id or key is taken |
+//! | 503 | `store_unavailable`, `outcome_unknown`, `authentication_unavailable` | `Retry-After` says when; after `outcome_unknown` the same request again gives the truth |
+//!
+//! `X-Request-ID` (1 to 128 characters of `A-Z a-z 0-9 . _ : -`) is echoed, or made where none or
+//! an unfit one is given, and stands in the log span of the request.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
+mod api;
+pub mod auth;
+mod cors;
+mod problem;
+mod query;
+mod request_id;
+mod routes;
+mod upload;
+
+pub use api::{Api, ApiBuilder, CancelPolicy};
+pub use auth::{Authenticator, BearerTokens, Principal, Role};

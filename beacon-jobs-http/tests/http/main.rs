@@ -1,0 +1,20 @@
+//! The API, driven through its router as a client would, and over a real socket.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod auth;
+mod cancel;
+mod config;
+mod faults;
+mod foreign_loop;
+mod health;
+mod limits;
+mod list;
+mod order;
+mod refusals;
+mod secrets;
+mod show;
+mod socket;
+mod sqlite;
+mod submit;
+mod support;
+mod wait;

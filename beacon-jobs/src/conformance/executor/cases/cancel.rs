@@ -1,0 +1,123 @@
+use std::time::Duration;
+
+use super::super::bed::{Bed, MOMENT, by_alice};
+use super::super::gate::Side;
+use super::super::{ExecutorCapability, Work};
+use crate::job::JobStatus;
+
+pub(super) async fn cancelled_work_is_really_over(bed: Bed) {
+    let _runner = bed.runner().await;
+    let job = bed.submit(&[Work::GoesOn]).await;
+    bed.alive(1).await;
+    bed.cancel(&job, &by_alice().with_grace(MOMENT)).await;
+    let detail = bed.over(&job).await;
+    assert_eq!(detail.job.status, JobStatus::Cancelled);
+    assert_eq!(detail.stops.confirmed, 1, "{:?}", detail.stops);
+    assert_eq!(bed.provider.begun().await, 1);
+}
+
+pub(super) async fn work_cancelled_at_once_is_really_over(bed: Bed) {
+    let _runner = bed.runner().await;
+    let job = bed.submit(&[Work::GoesOn]).await;
+    bed.alive(1).await;
+    bed.cancel(&job, &by_alice().immediate()).await;
+    assert_eq!(bed.over(&job).await.stops.confirmed, 1);
+}
+
+pub(super) async fn all_work_of_a_cancelled_job_is_really_over(bed: Bed) {
+    let _runner = bed.runner().await;
+    let other = bed.submit(&[Work::GoesOn]).await;
+    let job = bed.submit(&[Work::GoesOn; 5]).await;
+    bed.alive(6).await;
+    bed.cancel(&job, &by_alice().immediate()).await;
+    let detail = bed.settled(&job).await;
+    assert_eq!(detail.stops.confirmed, 5, "{:?}", detail.stops);
+    assert_eq!(bed.provider.alive().await, 1, "the work of another job goes on");
+    bed.provider.complete().await;
+    assert_eq!(bed.over(&other).await.job.status, JobStatus::Completed);
+}
+
+pub(super) async fn work_may_save_itself_while_its_grace_lasts(bed: Bed) {
+    if !bed.can(ExecutorCapability::Grace) {
+        return;
+    }
+    let runner = bed.runner().await;
+    let job = bed.submit(&[Work::SavesItself]).await;
+    bed.alive(1).await;
+    bed.cancel(&job, &by_alice().with_grace(Duration::from_secs(600))).await;
+    let detail = bed.over(&job).await;
+    assert_eq!(detail.stops.confirmed, 1, "{:?}", detail.stops);
+    while runner.running_attempts() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let detail = bed.get(&job).await;
+    assert!(detail.executions[0].late_output.is_some(), "what it saved is kept");
+    assert_eq!(detail.executions[0].output, None, "and is not the result");
+    assert_eq!(detail.job.status, JobStatus::Cancelled);
+}
+
+pub(super) async fn work_that_ignores_its_grace_is_forced(bed: Bed) {
+    if !bed.can(ExecutorCapability::Force) {
+        return;
+    }
+    let _runner = bed.runner().await;
+    let job = bed.submit(&[Work::Ignores]).await;
+    bed.alive(1).await;
+    bed.cancel(&job, &by_alice().with_grace(MOMENT)).await;
+    assert_eq!(bed.over(&job).await.stops.confirmed, 1);
+}
+
+pub(super) async fn a_harsher_cancel_ends_a_running_grace(bed: Bed) {
+    if !bed.can(ExecutorCapability::Force) {
+        return;
+    }
+    let _runner = bed.runner().await;
+    let job = bed.submit(&[Work::Ignores]).await;
+    bed.alive(1).await;
+    bed.cancel(&job, &by_alice().with_grace(Duration::from_secs(600))).await;
+    bed.until(&job, |now| now.stops.acknowledged == 1).await;
+    bed.cancel(&job, &by_alice().immediate()).await;
+    assert_eq!(bed.over(&job).await.stops.confirmed, 1);
+}
+
+pub(super) async fn a_job_cancelled_before_its_start_begins_nothing(bed: Bed) {
+    let job = bed.submit(&[Work::GoesOn; 3]).await;
+    bed.cancel(&job, &by_alice()).await;
+    let runner = bed.runner().await;
+    // One that comes after it is run, so the first was looked at.
+    let next = bed.submit(&[Work::Ends]).await;
+    bed.over(&next).await;
+    assert_eq!(bed.provider.begun().await, 1);
+    assert_eq!(bed.get(&job).await.stops.not_needed, 3);
+    drop(runner);
+}
+
+/// The cancel commits while the handle is on its way to the store: the permit is refused.
+pub(super) async fn a_refused_permit_begins_nothing(bed: Bed) {
+    let _runner = bed.runner().await;
+    bed.store.close(Side::Before);
+    let job = bed.submit(&[Work::GoesOn]).await;
+    bed.store.holds().await;
+    bed.cancel(&job, &by_alice().immediate()).await;
+    bed.store.open();
+    let detail = bed.over(&job).await;
+    assert_eq!(detail.stops.confirmed, 1, "{:?}", detail.stops);
+    if bed.capabilities().two_step {
+        assert_eq!(bed.provider.begun().await, 0);
+    }
+}
+
+/// The cancel commits after the permit was granted and before the executor knows it.
+pub(super) async fn work_cancelled_between_its_permit_and_its_begin_is_really_over(bed: Bed) {
+    let _runner = bed.runner().await;
+    bed.store.close(Side::After);
+    let job = bed.submit(&[Work::GoesOn]).await;
+    bed.store.holds().await;
+    bed.cancel(&job, &by_alice().immediate()).await;
+    bed.store.open();
+    let detail = bed.over(&job).await;
+    assert_eq!(detail.stops.confirmed, 1, "{:?}", detail.stops);
+    if bed.capabilities().two_step {
+        assert_eq!(bed.provider.begun().await, 0, "the cancel was taken on this very node");
+    }
+}

@@ -1,0 +1,108 @@
+use super::super::bed::{Bed, LONG, by_alice};
+use super::super::gate::Side;
+use super::super::{ExecutorCapability, Work};
+use crate::job::{ExecutionStatus, FailureKind, JobStatus};
+
+pub(super) async fn work_that_ends_brings_its_output(bed: Bed) {
+    let _runner = bed.runner().await;
+    let job = bed.submit(&[Work::Ends]).await;
+    let detail = bed.over(&job).await;
+    assert_eq!(detail.job.status, JobStatus::Completed);
+    assert!(detail.executions[0].output.is_some());
+    assert_eq!(detail.stops.total, 0, "there is nothing to stop");
+    assert_eq!(bed.provider.begun().await, 1);
+}
+
+pub(super) async fn work_that_goes_on_is_waited_for(bed: Bed) {
+    let _runner = bed.runner().await;
+    let job = bed.submit(&[Work::GoesOn]).await;
+    bed.alive(1).await;
+    let detail = bed.until(&job, |now| now.executions[0].status == ExecutionStatus::Running).await;
+    assert_eq!(detail.job.status, JobStatus::Running);
+    bed.provider.complete().await;
+    let detail = bed.over(&job).await;
+    assert_eq!(detail.job.status, JobStatus::Completed);
+    assert!(detail.executions[0].output.is_some());
+}
+
+pub(super) async fn work_that_fails_fails_its_execution_and_leaves_nothing_alive(bed: Bed) {
+    if !bed.can(ExecutorCapability::FailingWork) {
+        return;
+    }
+    let _runner = bed.runner().await;
+    let job = bed.submit(&[Work::Fails]).await;
+    let detail = bed.over(&job).await;
+    assert_eq!(detail.job.status, JobStatus::Failed);
+    assert!(detail.executions[0].error.is_some());
+    assert_eq!(detail.stops.confirmed, 1, "the end of a failed attempt is shown too: {:?}", detail.stops);
+}
+
+pub(super) async fn executions_run_side_by_side(bed: Bed) {
+    let _runner = bed.runner().await;
+    let job = bed.submit(&[Work::GoesOn; 5]).await;
+    bed.alive(5).await;
+    bed.provider.complete().await;
+    let detail = bed.over(&job).await;
+    assert_eq!((detail.job.status, detail.job.progress.completed), (JobStatus::Completed, 5));
+}
+
+pub(super) async fn nothing_computes_before_its_handle_is_saved(bed: Bed) {
+    if !bed.can(ExecutorCapability::TwoStep) {
+        return;
+    }
+    let _runner = bed.runner().await;
+    bed.store.close(Side::Before);
+    let job = bed.submit(&[Work::GoesOn]).await;
+    bed.store.holds().await;
+    assert_eq!(bed.provider.begun().await, 0);
+    bed.store.open();
+    bed.alive(1).await;
+    bed.cancel(&job, &by_alice().immediate()).await;
+    bed.over(&job).await;
+}
+
+pub(super) async fn what_computes_has_a_saved_handle(bed: Bed) {
+    let _runner = bed.runner().await;
+    let job = bed.submit(&[Work::GoesOn]).await;
+    bed.until(&job, |now| now.executions[0].status == ExecutionStatus::Running).await;
+    assert_eq!(bed.store.handles().len(), 1, "one handle an attempt");
+    bed.cancel(&job, &by_alice().immediate()).await;
+    bed.over(&job).await;
+}
+
+pub(super) async fn an_attempt_whose_time_is_up_is_really_over(bed: Bed) {
+    let _runner = bed.runner().await;
+    // What ends when it is told to need not be waited for until its grace is over.
+    let work = if bed.provider.input(Work::SavesItself).is_some() { Work::SavesItself } else { Work::GoesOn };
+    let mut spec = bed.spec(&[work]);
+    spec.executions[0].timeout_seconds = Some(1);
+    let job = bed.submit_spec(spec).await;
+    let detail = bed.over(&job).await;
+    assert_eq!(detail.job.status, JobStatus::Failed);
+    let kind = detail.executions[0].error.as_ref().map(|error| error.kind);
+    assert_eq!((kind, detail.stops.confirmed), (Some(FailureKind::Timeout), 1));
+    assert_eq!(bed.provider.begun().await, 1);
+}
+
+pub(super) async fn a_runner_that_shuts_down_leaves_nothing_that_nobody_watches(bed: Bed) {
+    let runner = bed.runner().await;
+    let job = bed.submit(&[Work::GoesOn]).await;
+    bed.until(&job, |now| now.executions[0].status == ExecutionStatus::Running).await;
+    bed.alive(1).await;
+    if bed.capabilities().resume {
+        let report = runner.shutdown(LONG).await;
+        assert_eq!((report.interrupted, report.open_stops), (0, 0), "{report:?}");
+        assert_eq!(bed.provider.alive().await, 1, "it is handed over, not stopped");
+        let _next = bed.runner().await;
+        bed.provider.complete().await;
+        assert_eq!(bed.over(&job).await.job.status, JobStatus::Completed);
+        assert_eq!(bed.provider.begun().await, 1);
+    } else {
+        // Work that cannot be handed over is waited for as long as was said.
+        let waited = tokio::spawn(runner.shutdown(LONG));
+        bed.provider.complete().await;
+        let report = waited.await.expect("no panic");
+        assert_eq!((report.interrupted, report.unsettled), (0, 0), "{report:?}");
+        assert_eq!(bed.over(&job).await.job.status, JobStatus::Completed);
+    }
+}

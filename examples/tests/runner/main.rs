@@ -1,0 +1,18 @@
+//! The real runner, its real client and real child processes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::future_not_send,
+    reason = "a test's panic is its verdict, and it waits for the real machine"
+)]
+
+mod chaos;
+mod children;
+mod client;
+mod demo;
+mod refusals;
+mod serve;
+mod support;
