@@ -381,8 +381,8 @@ async fn a_store_that_is_away_for_a_while_loses_nothing(stand: Stand) {
     let away = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let hook: Hook = {
         let away = Arc::clone(&away);
-        Arc::new(move |_, before| {
-            let now = before && away.load(Ordering::SeqCst);
+        Arc::new(move |name, before| {
+            let now = before && name != "cancel" && away.load(Ordering::SeqCst);
             Box::pin(async move { now.then(|| Error::new(ErrorKind::Unavailable, "the store is away")) })
         })
     };

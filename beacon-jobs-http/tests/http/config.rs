@@ -40,8 +40,13 @@ fn settings_outside_of_their_range_are_named() {
 
 #[test]
 fn policies_have_words() {
-    for policy in [CancelPolicy::Required, CancelPolicy::WhenPresent, CancelPolicy::LegacyOpen] {
-        assert_eq!(policy.as_str().parse::<CancelPolicy>().unwrap(), policy);
+    for (policy, word) in [
+        (CancelPolicy::Required, "required"),
+        (CancelPolicy::WhenPresent, "when_present"),
+        (CancelPolicy::LegacyOpen, "legacy_open"),
+    ] {
+        assert_eq!(word.parse::<CancelPolicy>().unwrap(), policy);
+        assert_eq!(policy.to_string(), word);
     }
     let error = "open".parse::<CancelPolicy>().unwrap_err();
     assert!(error.to_string().contains("legacy_open"), "{error}");

@@ -72,7 +72,11 @@ async fn an_orphan_with_an_empty_environment_and_a_session_of_its_own_is_gone_af
 #[tokio::test]
 async fn a_child_that_forks_calls_setsid_and_exits_every_millisecond_is_gone_after_a_stop() {
     is_gone_after_a_stop(|around| {
-        format!("{} {} 1000 & exec sleep 1000", forker(around).display(), around.path("tick").display())
+        format!(
+            "{} {} 1000 & exec sleep 1000",
+            compiled(around, "forker").display(),
+            around.path("tick").display()
+        )
     })
     .await;
 }
@@ -80,9 +84,18 @@ async fn a_child_that_forks_calls_setsid_and_exits_every_millisecond_is_gone_aft
 #[tokio::test]
 async fn children_that_fork_call_setsid_and_exit_without_a_pause_are_gone_after_a_stop() {
     is_gone_after_a_stop(|around| {
-        let forker = forker(around);
+        let forker = compiled(around, "forker");
         let one = format!("{} {} 0", forker.display(), around.path("tick").display());
         format!("{one} & {one} & exec sleep 1000")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_child_whose_first_thread_has_ended_is_gone_after_a_stop() {
+    is_gone_after_a_stop(|around| {
+        let child = format!("{} {}", compiled(around, "leaderless").display(), around.path("tick").display());
+        format!("setsid {child} & exec sleep 1000")
     })
     .await;
 }
@@ -123,13 +136,13 @@ async fn what_a_command_leaves_behind_is_ended_before_its_own_end_is_told() {
     .await;
 }
 
-/// Compiles the helper that outruns every look at `/proc`.
-fn forker(around: &Around) -> PathBuf {
-    let program = around.path("forker");
+/// Compiles a helper that does what a shell can't.
+fn compiled(around: &Around, name: &str) -> PathBuf {
+    let program = around.path(name);
     if !program.exists() {
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/process/forker.c");
-        let status = Command::new("cc").args(["-O1", "-o"]).arg(&program).arg(source).status().unwrap();
-        assert!(status.success());
+        let source = format!("{}/tests/process/{name}.c", env!("CARGO_MANIFEST_DIR"));
+        let status = Command::new("cc").args(["-O1", "-pthread", "-o"]).arg(&program).arg(source).status();
+        assert!(status.unwrap().success());
     }
     program
 }

@@ -90,7 +90,8 @@ async fn a_failed_job_ends_the_watch_with_4_and_a_wait_that_is_too_short_ends_wi
     let id =
         runner.submit(&place, &json!({"executions": [{"executor": "process", "input": stubborn}]})).await;
     children.said("up", 1).await;
-    let output = runner.client(&["cancel", &id, "--grace-seconds", "600", "--wait", "1"]).await;
+    let watch = tokio::spawn(runner.client_command(&["watch", &id]).output());
+    let output = runner.client(&["cancel", &id, "--grace-seconds", "600", "--wait", "2"]).await;
     assert_eq!(code(&output), 3, "{}{}", stdout(&output), stderr(&output));
     assert!(stderr(&output).contains("1 of 1 stops not confirmed yet"), "{}", stderr(&output));
     children.said("heard", 1).await;
@@ -99,6 +100,11 @@ async fn a_failed_job_ends_the_watch_with_4_and_a_wait_that_is_too_short_ends_wi
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert!(stdout(&output).contains("now made harsher"), "{}", stdout(&output));
     children.all_gone().await;
+    let watched = watch.await.unwrap().unwrap();
+    let told = stdout(&watched);
+    assert_eq!(code(&watched), 4, "{told}");
+    assert!(told.contains("stop acknowledged"), "it was seen in between: {told}");
+    assert!(told.lines().last().unwrap().contains(" confirmed "), "it ended with the evidence: {told}");
 }
 
 #[tokio::test]
@@ -136,6 +142,10 @@ async fn a_watch_outlives_its_server_and_goes_on_with_the_next_one() {
     let address = runner.url.strip_prefix("http://").unwrap().to_owned();
     runner.kill_9().await;
     children.all_gone().await;
+    // The watch asks, and gets no answer.
+    let away = tokio::net::TcpListener::bind(&address).await.unwrap();
+    drop(away.accept().await.unwrap());
+    drop(away);
     let next = command(&["serve", "--listen", &address, "--database", &place.database()])
         .env("BEACON_ADMIN_TOKEN", TOKEN)
         .stdout(Stdio::null())

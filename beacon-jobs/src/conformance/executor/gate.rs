@@ -12,19 +12,23 @@ use crate::job::{AuditEntry, JobDetail};
 use crate::stop::{Handle, StopItem, StopState};
 use crate::store::*;
 
-/// On which side of a save.
+/// Where a call can be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    Before,
-    After,
+pub(super) enum Point {
+    BeforeSave,
+    /// The save is committed, and its caller does not know it yet.
+    AfterSave,
+    /// The cancel is committed, and its caller does not know it yet.
+    AfterCancel,
+    BeforeTakeStops,
 }
 
-/// A memory store that remembers which handles were saved, and can hold the saves.
+/// A memory store that remembers which handles were saved, and can hold calls.
 pub(super) struct Gate {
     store: MemoryStore,
     handles: Mutex<Vec<(AttemptId, Handle)>>,
-    closed: watch::Sender<Option<Side>>,
-    held: watch::Sender<usize>,
+    closed: watch::Sender<Vec<Point>>,
+    held: watch::Sender<Vec<Point>>,
 }
 
 impl Gate {
@@ -32,25 +36,25 @@ impl Gate {
         Self {
             store: MemoryStore::new(),
             handles: Mutex::default(),
-            closed: watch::Sender::new(None),
-            held: watch::Sender::new(0),
+            closed: watch::Sender::default(),
+            held: watch::Sender::default(),
         }
     }
 
-    /// Holds every save on this side of its commit, until [`open`](Self::open).
-    pub(super) fn close(&self, side: Side) {
-        self.closed.send_replace(Some(side));
+    /// Holds every call at this point, until [`open`](Self::open).
+    pub(super) fn close(&self, point: Point) {
+        self.closed.send_modify(|closed| closed.push(point));
     }
 
-    pub(super) fn open(&self) {
-        self.closed.send_replace(None);
+    pub(super) fn open(&self, point: Point) {
+        self.closed.send_modify(|closed| closed.retain(|other| *other != point));
     }
 
-    /// Waits until a save is held.
-    pub(super) async fn holds(&self) {
+    /// Waits until a call is held at this point.
+    pub(super) async fn holds(&self, point: Point) {
         let mut held = self.held.subscribe();
         // It can only fail when the gate is gone, and this call holds on to it.
-        let _ = held.wait_for(|held| *held > 0).await;
+        let _ = held.wait_for(|held| held.contains(&point)).await;
     }
 
     /// The handles that were saved, or were about to be, in that order.
@@ -58,12 +62,11 @@ impl Gate {
         self.handles.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn pass(&self, side: Side) {
-        if *self.closed.borrow() == Some(side) {
+    async fn pass(&self, point: Point) {
+        if self.closed.borrow().contains(&point) {
             let mut closed = self.closed.subscribe();
-            self.held.send_modify(|held| *held += 1);
-            let _ = closed.wait_for(|closed| *closed != Some(side)).await;
-            self.held.send_modify(|held| *held -= 1);
+            self.held.send_modify(|held| held.push(point));
+            let _ = closed.wait_for(|closed| !closed.contains(&point)).await;
         }
     }
 }
@@ -87,9 +90,9 @@ impl JobStore for Gate {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .extend(saves.iter().map(|save| (save.attempt, save.handle.clone())));
-        self.pass(Side::Before).await;
+        self.pass(Point::BeforeSave).await;
         let outcomes = self.store.save_handles(saves).await;
-        self.pass(Side::After).await;
+        self.pass(Point::AfterSave).await;
         outcomes
     }
 
@@ -109,7 +112,9 @@ impl JobStore for Gate {
         self.store.audit(id).await
     }
     async fn cancel(&self, id: &JobId, request: &CancelRequest) -> Result<CancelOutcome> {
-        self.store.cancel(id, request).await
+        let outcome = self.store.cancel(id, request).await;
+        self.pass(Point::AfterCancel).await;
+        outcome
     }
     async fn join(&self, node: &NodeIdentity, lease: Duration) -> Result<Joined> {
         self.store.join(node, lease).await
@@ -148,6 +153,7 @@ impl JobStore for Gate {
         self.store.finish_job(finish).await
     }
     async fn take_stops(&self, take: &TakeStops) -> Result<Vec<StopItem>> {
+        self.pass(Point::BeforeTakeStops).await;
         self.store.take_stops(take).await
     }
     async fn record_stops(&self, updates: &[StopUpdate]) -> Result<Vec<Option<StopState>>> {

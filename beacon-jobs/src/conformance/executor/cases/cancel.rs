@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use super::super::bed::{Bed, MOMENT, by_alice};
-use super::super::gate::Side;
+use super::super::gate::Point;
 use super::super::{ExecutorCapability, Work};
-use crate::job::JobStatus;
+use crate::job::{ExecutionStatus, JobStatus};
 
 pub(super) async fn cancelled_work_is_really_over(bed: Bed) {
     let _runner = bed.runner().await;
@@ -95,11 +95,11 @@ pub(super) async fn a_job_cancelled_before_its_start_begins_nothing(bed: Bed) {
 /// The cancel commits while the handle is on its way to the store: the permit is refused.
 pub(super) async fn a_refused_permit_begins_nothing(bed: Bed) {
     let _runner = bed.runner().await;
-    bed.store.close(Side::Before);
+    bed.store.close(Point::BeforeSave);
     let job = bed.submit(&[Work::GoesOn]).await;
-    bed.store.holds().await;
+    bed.store.holds(Point::BeforeSave).await;
     bed.cancel(&job, &by_alice().immediate()).await;
-    bed.store.open();
+    bed.store.open(Point::BeforeSave);
     let detail = bed.over(&job).await;
     assert_eq!(detail.stops.confirmed, 1, "{:?}", detail.stops);
     if bed.capabilities().two_step {
@@ -110,14 +110,43 @@ pub(super) async fn a_refused_permit_begins_nothing(bed: Bed) {
 /// The cancel commits after the permit was granted and before the executor knows it.
 pub(super) async fn work_cancelled_between_its_permit_and_its_begin_is_really_over(bed: Bed) {
     let _runner = bed.runner().await;
-    bed.store.close(Side::After);
+    bed.store.close(Point::AfterSave);
     let job = bed.submit(&[Work::GoesOn]).await;
-    bed.store.holds().await;
+    bed.store.holds(Point::AfterSave).await;
     bed.cancel(&job, &by_alice().immediate()).await;
-    bed.store.open();
+    bed.store.open(Point::AfterSave);
     let detail = bed.over(&job).await;
     assert_eq!(detail.stops.confirmed, 1, "{:?}", detail.stops);
     if bed.capabilities().two_step {
         assert_eq!(bed.provider.begun().await, 0, "the cancel was taken on this very node");
     }
+}
+
+/// Whoever took the cancel learns late what it has to stop: by then the attempt has saved its
+/// handle and is over.
+pub(super) async fn a_cancel_whose_answer_comes_late_stops_the_work_all_the_same(bed: Bed) {
+    let runner = bed.runner().await;
+    bed.store.close(Point::BeforeSave);
+    let job = bed.submit(&[Work::GoesOn]).await;
+    bed.store.holds(Point::BeforeSave).await;
+    bed.store.close(Point::AfterCancel);
+    bed.store.close(Point::BeforeTakeStops);
+    let (jobs, id) = (bed.jobs.clone(), job.clone());
+    let cancel = tokio::spawn(async move { jobs.cancel(&id, &by_alice().immediate()).await });
+    bed.store.holds(Point::AfterCancel).await;
+    bed.store.open(Point::BeforeSave);
+    while runner.running_attempts() > 0 {
+        tokio::task::yield_now().await;
+    }
+    bed.store.open(Point::AfterCancel);
+    cancel.await.expect("no panic").expect("cancel");
+    bed.until(&job, |now| now.executions[0].status == ExecutionStatus::Cancelled).await;
+    bed.store.open(Point::BeforeTakeStops);
+    let detail = bed.over(&job).await;
+    assert_eq!(detail.stops.confirmed, 1, "{:?}", detail.stops);
+    let evidence = detail.executions[0].stop.as_ref().and_then(|stop| stop.evidence.as_ref());
+    assert!(
+        evidence.is_some_and(|evidence| evidence.get("never_began").is_none()),
+        "it has a handle: {evidence:?}"
+    );
 }

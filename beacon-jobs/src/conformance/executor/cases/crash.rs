@@ -1,5 +1,5 @@
 use super::super::bed::{Bed, by_alice, confirmed, stop};
-use super::super::gate::Side;
+use super::super::gate::Point;
 use super::super::{ExecutorCapability, Work};
 use crate::job::{ExecutionStatus, JobStatus, OnInterrupt};
 
@@ -63,13 +63,13 @@ pub(super) async fn work_that_never_began_is_not_begun_by_the_next_process(bed: 
         return;
     }
     let victim = bed.victim().await;
-    bed.store.close(Side::After);
+    bed.store.close(Point::AfterSave);
     let mut spec = bed.spec(&[Work::GoesOn]);
     spec.on_interrupt = OnInterrupt::Fail;
     let job = bed.submit_spec(spec).await;
-    bed.store.holds().await;
+    bed.store.holds(Point::AfterSave).await;
     victim.crash().await;
-    bed.store.open();
+    bed.store.open(Point::AfterSave);
     let _next = bed.restarted_runner().await;
     let detail = bed.over_unbegun(&job).await;
     assert_eq!(detail.job.status, JobStatus::Failed);

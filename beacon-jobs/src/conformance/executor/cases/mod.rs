@@ -42,6 +42,7 @@ macro_rules! __executor_cases {
                 a_harsher_cancel_ends_a_running_grace
                 a_job_cancelled_before_its_start_begins_nothing
                 a_refused_permit_begins_nothing
+                a_cancel_whose_answer_comes_late_stops_the_work_all_the_same
                 work_cancelled_between_its_permit_and_its_begin_is_really_over
             }
             stop {

@@ -1,5 +1,5 @@
 use super::super::bed::{Bed, LONG, by_alice};
-use super::super::gate::Side;
+use super::super::gate::Point;
 use super::super::{ExecutorCapability, Work};
 use crate::job::{ExecutionStatus, FailureKind, JobStatus};
 
@@ -51,11 +51,11 @@ pub(super) async fn nothing_computes_before_its_handle_is_saved(bed: Bed) {
         return;
     }
     let _runner = bed.runner().await;
-    bed.store.close(Side::Before);
+    bed.store.close(Point::BeforeSave);
     let job = bed.submit(&[Work::GoesOn]).await;
-    bed.store.holds().await;
+    bed.store.holds(Point::BeforeSave).await;
     assert_eq!(bed.provider.begun().await, 0);
-    bed.store.open();
+    bed.store.open(Point::BeforeSave);
     bed.alive(1).await;
     bed.cancel(&job, &by_alice().immediate()).await;
     bed.over(&job).await;
