@@ -146,7 +146,8 @@ impl RunnerBuilder {
         loops.spawn(lease::keep(Arc::clone(&node)));
         loops.spawn(claim::run(Arc::clone(&node)));
         loops.spawn(shutdown::prune(Arc::clone(&node)));
-        loops.spawn(Arc::clone(&stops).run(local));
+        loops.spawn(Arc::clone(&stops).run_local(local));
+        loops.spawn(Arc::clone(&stops).run());
         Ok(JobRunner { node, stops, loops })
     }
 }

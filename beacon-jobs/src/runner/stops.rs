@@ -42,23 +42,19 @@ impl StopDriver {
         })
     }
 
-    /// Runs until the runner ends.
-    pub(super) async fn run(self: Arc<Self>, mut local: mpsc::UnboundedReceiver<Vec<StopItem>>) {
-        let node = &self.node;
-        loop {
-            let pause = self.pause();
-            tokio::select! {
-                biased;
-                () = node.closed.cancelled() => return,
-                Some(items) = local.recv() => {
-                    for item in items {
-                        self.drive(item);
-                    }
-                    continue;
-                }
-                () = node.wake.stops.notified() => {}
-                () = node.clock().sleep(pause) => {}
+    /// Drives what cancels of this process hand over, until the runner ends. A task of its own, so
+    /// that a cancel never waits for [`run`](Self::run), which may be taking stops from the store.
+    pub(super) async fn run_local(self: Arc<Self>, mut local: mpsc::UnboundedReceiver<Vec<StopItem>>) {
+        while let Some(Some(items)) = self.node.closed.run_until_cancelled(local.recv()).await {
+            for item in items {
+                self.drive(item);
             }
+        }
+    }
+
+    /// Takes stops that are due from the store and drives them, until the runner ends.
+    pub(super) async fn run(self: Arc<Self>) {
+        while self.node.pause(&self.node.wake.stops, self.pause()).await {
             if let Err(error) = self.take().await {
                 tracing::warn!(%error, "open stops could not be read");
             }
