@@ -133,6 +133,12 @@ impl StopDriver {
         let capabilities = executor.capabilities();
         if item.sealed.is_none() {
             item.sealed = self.seal(&item, &capabilities).await;
+            if item.sealed.is_some() && item.handle.is_none() {
+                // Its minter may have saved a handle since the item was read. Sealed, it will not save
+                // another one, so what is read now is the truth; the seal made the stop due at once.
+                node.wake.stops.notify_one();
+                return;
+            }
         }
         let (answer, ask_again) = match (&item.handle, item.sealed) {
             // Its minter is about to save a handle or to seal it; both make the stop due at once.

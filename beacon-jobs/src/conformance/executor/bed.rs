@@ -111,6 +111,14 @@ impl Bed {
         builder(&self.jobs, self.provider.executor()).start().await.expect("a runner starts")
     }
 
+    /// A runner that looks at the store when it starts, and then only where it has reason to.
+    pub(super) async fn inattentive_runner(&self) -> JobRunner {
+        self.store.be_silent();
+        let options = RunnerOptions { poll: Duration::from_secs(60), ..options() };
+        let builder = builder(&self.jobs, self.provider.executor()).options(options);
+        builder.start().await.expect("a runner starts")
+    }
+
     /// A runner with an executor as another process would make it.
     pub(super) async fn restarted_runner(&self) -> JobRunner {
         let executor = self.provider.restarted().expect("the case has asked whether it can");
@@ -247,14 +255,17 @@ pub(super) async fn stop(executor: &dyn Executor, attempt: AttemptId, handle: &H
     }
 }
 
-fn builder(jobs: &Jobs, executor: Arc<dyn Executor>) -> RunnerBuilder {
-    let options = RunnerOptions {
+fn options() -> RunnerOptions {
+    RunnerOptions {
         poll: Duration::from_millis(20),
         settle_limit: Duration::from_secs(5),
         max_stop_pause: MOMENT,
         ..RunnerOptions::default()
-    };
-    JobRunner::builder(jobs).options(options).shared_executor(executor)
+    }
+}
+
+fn builder(jobs: &Jobs, executor: Arc<dyn Executor>) -> RunnerBuilder {
+    JobRunner::builder(jobs).options(options()).shared_executor(executor)
 }
 
 /// A runner on a runtime of its own.

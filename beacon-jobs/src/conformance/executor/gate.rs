@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +21,6 @@ pub(super) enum Point {
     AfterSave,
     /// The cancel is committed, and its caller does not know it yet.
     AfterCancel,
-    BeforeTakeStops,
 }
 
 /// A memory store that remembers which handles were saved, and can hold calls.
@@ -29,6 +29,7 @@ pub(super) struct Gate {
     handles: Mutex<Vec<(AttemptId, Handle)>>,
     closed: watch::Sender<Vec<Point>>,
     held: watch::Sender<Vec<Point>>,
+    silent: AtomicBool,
 }
 
 impl Gate {
@@ -38,7 +39,13 @@ impl Gate {
             handles: Mutex::default(),
             closed: watch::Sender::default(),
             held: watch::Sender::default(),
+            silent: AtomicBool::new(false),
         }
+    }
+
+    /// Gives no hints to who asks for them from now on.
+    pub(super) fn be_silent(&self) {
+        self.silent.store(true, Ordering::Release);
     }
 
     /// Holds every call at this point, until [`open`](Self::open).
@@ -153,7 +160,6 @@ impl JobStore for Gate {
         self.store.finish_job(finish).await
     }
     async fn take_stops(&self, take: &TakeStops) -> Result<Vec<StopItem>> {
-        self.pass(Point::BeforeTakeStops).await;
         self.store.take_stops(take).await
     }
     async fn record_stops(&self, updates: &[StopUpdate]) -> Result<Vec<Option<StopState>>> {
@@ -163,7 +169,7 @@ impl JobStore for Gate {
         self.store.close_stop(close).await
     }
     fn signals(&self) -> Signals {
-        self.store.signals()
+        if self.silent.load(Ordering::Acquire) { Signals::none() } else { self.store.signals() }
     }
     async fn prune(&self, keep: Duration, limit: u32) -> Result<u64> {
         self.store.prune(keep, limit).await
