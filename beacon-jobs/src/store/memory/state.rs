@@ -171,9 +171,10 @@ impl State {
         for id in &prunable {
             self.forget(id);
         }
-        let minters: BTreeSet<IncarnationId> =
-            self.rows.attempts.values().map(|attempt| attempt.fence.incarnation).collect();
-        self.nodes.retain(|id, node| node.ended.is_none() || minters.contains(id));
+        let minters = self.rows.attempts.values().map(|attempt| attempt.fence.incarnation);
+        let holders = self.rows.jobs.values().filter_map(|job| job.fence.map(|fence| fence.incarnation));
+        let referred: BTreeSet<IncarnationId> = minters.chain(holders).collect();
+        self.nodes.retain(|id, node| node.ended.is_none() || referred.contains(id));
         prunable.len() as u64
     }
 

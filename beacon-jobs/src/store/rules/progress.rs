@@ -49,12 +49,13 @@ impl Rows {
                 StartOutcome::Refused(Refusal::Lost)
             };
         }
-        if self.attempts.contains_key(&start.attempt) {
-            return StartOutcome::Refused(Refusal::Lost);
-        }
         let open = |id| self.attempts.get(id).is_some_and(AttemptRow::has_open_stop);
         if !allow_overlap && execution.attempts.iter().any(open) {
             return StartOutcome::Refused(Refusal::StopOpen);
+        }
+        // Last, for a store may learn of an id that was used elsewhere only when it writes it.
+        if self.attempts.contains_key(&start.attempt) {
+            return StartOutcome::Refused(Refusal::Lost);
         }
         execution.status = ExecutionStatus::Starting;
         execution.attempts.push(start.attempt);

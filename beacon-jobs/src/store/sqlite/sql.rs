@@ -375,7 +375,8 @@ steps! {
     }
 
     commit END_NODE {
-        "UPDATE beacon_nodes SET ended_at = $2, ended_how = $3 WHERE incarnation = $1 AND ended_at IS NULL"
+        "UPDATE beacon_nodes SET ended_at = $2, ended_how = $3, lease_until = min(lease_until, $2) \
+         WHERE incarnation = $1 AND ended_at IS NULL"
     }
 
     commit TAKE_STOPS {
