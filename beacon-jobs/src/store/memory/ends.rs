@@ -179,7 +179,7 @@ impl State {
     pub(super) fn close_stop(&mut self, now: OffsetDateTime, close: &CloseStop) -> CloseStopOutcome {
         let outcome = self.rows.close_stop(close);
         if outcome == CloseStopOutcome::Closed
-            && let Some(job) = self.rows.attempts.get(&close.attempt).map(|attempt| attempt.job.clone())
+            && let Some(job) = self.rows.job_of(&close.attempt).cloned()
             && let Some(job) = self.jobs.get_mut(&job)
         {
             job.audit.push(AuditEntry {
