@@ -1,4 +1,4 @@
-//! The cancel of a job of many executions, beside a plain UPDATE of as many rows.
+//! The cancel of a job of many executions, beside a plain UPDATE of as many rows as it changes.
 
 #[path = "support/file.rs"]
 mod file;
@@ -23,8 +23,18 @@ use node::{Node, OWNER};
 enum Stage {
     /// None has begun: as many rows change as there are executions.
     Queued,
-    /// Each has an attempt with a saved handle: the stop of each is requested as well.
+    /// Each has an attempt with a saved handle: a stop is requested of each as well, a row of its own.
     Running,
+}
+
+impl Stage {
+    /// How many rows the cancel changes or adds for each execution.
+    const fn rows_each(self) -> u32 {
+        match self {
+            Self::Queued => 1,
+            Self::Running => 2,
+        }
+    }
 }
 
 async fn cancel(node: &Node, stage: Stage, executions: u32) -> Result<Duration> {
@@ -67,7 +77,8 @@ impl Bed {
     }
 
     async fn round(&mut self, stage: Stage, executions: u32) -> Result<(Duration, Duration)> {
-        Ok((cancel(&self.node, stage, executions).await?, update(&mut self.floor, executions).await?))
+        let ours = cancel(&self.node, stage, executions).await?;
+        Ok((ours, update(&mut self.floor, executions * stage.rows_each()).await?))
     }
 }
 

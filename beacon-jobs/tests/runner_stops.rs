@@ -15,11 +15,13 @@ mod support;
 use std::sync::Arc;
 
 use beacon_jobs::Jobs;
+use beacon_jobs::cancel::CancelOutcome;
 use beacon_jobs::executor::function::FunctionExecutor;
 use beacon_jobs::job::{ExecutionStatus, FailureKind, JobStatus};
 use beacon_jobs::stop::StopState;
 use beacon_jobs::store::{CloseStop, CloseStopOutcome};
 use serde_json::json;
+use support::probe::{Hook, Probe};
 use support::provider::{Point, Provider, Remote};
 use support::{Stand, by_alice, detail, one, runner, settled, submit, until};
 
@@ -37,6 +39,8 @@ on_each_store!(
     a_blocking_closure_is_unconfirmable_until_it_returns,
     an_administrator_closes_a_stop_on_record,
     a_refused_save_begins_nothing,
+    a_local_cancel_is_driven_while_the_store_is_asked_for_stops,
+    every_stop_of_a_job_of_many_executions_is_driven,
     h13_a_create_that_lands_after_the_settle_limit_is_saved_and_stopped,
 );
 
@@ -304,5 +308,53 @@ async fn h13_a_create_that_lands_after_the_settle_limit_is_saved_and_stopped(sta
     let end = settled(&jobs, &id).await;
     assert_eq!((end.stops.confirmed, provider.alive().len()), (1, 0));
     assert!(provider.count("stop") > 0);
+    runner.shutdown(support::LONG).await;
+}
+
+async fn a_local_cancel_is_driven_while_the_store_is_asked_for_stops(stand: Stand) {
+    let provider = Provider::default();
+    let (asks, mut asked) = tokio::sync::mpsc::unbounded_channel();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let shut = Arc::clone(&gate);
+    let hook: Hook = Arc::new(move |name, before| {
+        let (asks, shut) = (asks.clone(), Arc::clone(&shut));
+        Box::pin(async move {
+            if name == "take_stops" && before {
+                // The test may be over.
+                let _ = asks.send(());
+                drop(shut.acquire().await);
+            }
+            None
+        })
+    });
+    let jobs = Jobs::new(Probe { store: Arc::clone(&stand.store), hook });
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    let id = submit(&jobs, one("remote")).await;
+    provider.wait_alive(1).await;
+    asked.recv().await.unwrap();
+    // From here on the runner's look at the store does not come back.
+    jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+    provider.wait("a stop call", |state| (state.count("stop") > 0).then_some(())).await;
+    gate.add_permits(1_000);
+    settled(&jobs, &id).await;
+    runner.shutdown(support::LONG).await;
+}
+
+async fn every_stop_of_a_job_of_many_executions_is_driven(stand: Stand) {
+    const EXECUTIONS: usize = 3 * CancelOutcome::MOST_OPENED as usize / 2;
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let mut options = support::quick_options();
+    options.max_executions = EXECUTIONS;
+    let runner = runner(&jobs).options(options).executor(Remote::two_step(&provider)).start().await.unwrap();
+    let id = submit(&jobs, support::many("remote", EXECUTIONS)).await;
+    provider.wait_alive(EXECUTIONS).await;
+    let answer = jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+    let CancelOutcome::Cancelled { stops, opened, .. } = answer.outcome else { panic!("{answer:?}") };
+    assert_eq!(stops.open, EXECUTIONS as u64);
+    assert!(opened.len() >= CancelOutcome::MOST_OPENED as usize);
+    let end = settled(&jobs, &id).await;
+    assert_eq!(end.stops.confirmed, EXECUTIONS as u64);
+    assert_eq!(provider.alive(), [], "confirmed while the compute runs");
     runner.shutdown(support::LONG).await;
 }

@@ -12,7 +12,9 @@ pub enum CancelOutcome {
         record: Cancellation,
         /// The job's stops, right after the commit.
         stops: StopCounts,
-        /// The stops that the commit opened, to be driven at once.
+        /// Stops that the commit opened, to be driven at once: all of them, or the first
+        /// [`MOST_OPENED`](Self::MOST_OPENED) or more of many. The rest are due in the store, from
+        /// where a runner takes them.
         opened: Vec<StopItem>,
     },
     /// An earlier request had cancelled it.
@@ -33,6 +35,12 @@ pub enum CancelOutcome {
     NotYours,
     /// There is no such job. Nothing was changed.
     NotFound,
+}
+
+impl CancelOutcome {
+    /// A store may leave further opened stops out of its answer: reading them back costs more than
+    /// the cancel itself.
+    pub const MOST_OPENED: u32 = 256;
 }
 
 /// A later, harsher cancel shortened the grace of stops that were still open.

@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::node::Node;
+use crate::cancel::CancelOutcome;
 use crate::clock::{until, within};
 use crate::executor::{Capabilities, Executor};
 use crate::id::AttemptId;
@@ -46,8 +47,12 @@ impl StopDriver {
     /// that a cancel never waits for [`run`](Self::run), which may be taking stops from the store.
     pub(super) async fn run_local(self: Arc<Self>, mut local: mpsc::UnboundedReceiver<Vec<StopItem>>) {
         while let Some(Some(items)) = self.node.closed.run_until_cancelled(local.recv()).await {
+            let may_be_more = items.len() >= CancelOutcome::MOST_OPENED as usize;
             for item in items {
                 self.drive(item);
+            }
+            if may_be_more {
+                self.node.wake.stops.notify_one();
             }
         }
     }

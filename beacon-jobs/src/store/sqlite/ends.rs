@@ -84,7 +84,8 @@ impl Job<'_> {
             .bind(nanos(self.force_at()))
             .bind(self.request.by.name().to_owned())
             .bind(self.request.reason.clone())
-            .bind(previous.map(JobStatus::as_str));
+            .bind(previous.map(JobStatus::as_str))
+            .bind(CancelOutcome::MOST_OPENED);
         link.run(call).await
     }
 

@@ -176,12 +176,13 @@ macro_rules! store_stops {
 macro_rules! cancel {
     ($and:expr) => {
         concat!(
-            "SELECT group_concat(e.key || '\t' || hex(a.id) || '\t' || hex(a.incarnation) || '\t' || a.executor \
-               || '\t' || ifnull(a.sealed_by, '') || '\t' || ifnull(a.handle, ''), '\n') \
+            "SELECT group_concat(line, '\n') FROM ( \
+             SELECT e.key || '\t' || hex(a.id) || '\t' || hex(a.incarnation) || '\t' || a.executor \
+               || '\t' || ifnull(a.sealed_by, '') || '\t' || ifnull(a.handle, '') AS line \
              FROM beacon_attempts a CROSS JOIN beacon_executions e ON e.key = a.execution \
              WHERE a.execution BETWEEN $1 AND $2 AND e.status IN (11, 12) AND a.number = e.attempts",
             $and,
-            "; ",
+            " LIMIT $10); ",
             minters!(),
             "; ",
             request_stops!(),
