@@ -19,13 +19,18 @@ pub(super) struct Gate {
 struct State {
     held: u32,
     inside: u32,
-    waiters: Vec<Waker>,
+    // Boxed: almost every context lives without a waiter, and there may be a million contexts.
+    waiters: Option<Box<Waiters>>,
 }
+
+#[derive(Debug, Default)]
+struct Waiters(Vec<Waker>);
 
 impl State {
     fn wait(&mut self, waker: &Waker) {
-        if !self.waiters.iter().any(|waiting| waiting.will_wake(waker)) {
-            self.waiters.push(waker.clone());
+        let Waiters(waiters) = &mut **self.waiters.get_or_insert_default();
+        if !waiters.iter().any(|waiting| waiting.will_wake(waker)) {
+            waiters.push(waker.clone());
         }
     }
 }
@@ -36,8 +41,10 @@ impl Gate {
     }
 
     fn wake(&self) {
-        let waiters = std::mem::take(&mut self.state().waiters);
-        waiters.into_iter().for_each(Waker::wake);
+        let waiters = self.state().waiters.take();
+        if let Some(waiters) = waiters {
+            waiters.0.into_iter().for_each(Waker::wake);
+        }
     }
 
     /// Waits until no hold is in force, then lets `poll` run once inside the gate.

@@ -15,14 +15,15 @@ use crate::id::JobId;
 #[derive(Debug, Default)]
 pub(crate) struct Scope {
     token: CancellationToken,
-    reason: OnceLock<CancelReason>,
+    // Boxed, as what few contexts have for the most of their life: there may be a million of them.
+    reason: OnceLock<Box<CancelReason>>,
     gate: Gate,
 }
 
 impl Scope {
     /// Ends the scope; the first reason stays. Tells whether this call was the first.
     pub(crate) fn cancel(&self, reason: CancelReason) -> bool {
-        let first = self.reason.set(reason).is_ok();
+        let first = self.reason.set(Box::new(reason)).is_ok();
         self.token.cancel();
         first
     }
@@ -32,7 +33,7 @@ impl Scope {
     }
 
     pub(crate) fn reason(&self) -> Option<&CancelReason> {
-        self.reason.get()
+        self.reason.get().map(Box::as_ref)
     }
 
     pub(super) const fn gate(&self) -> &Gate {
@@ -61,7 +62,7 @@ pub struct JobContext {
     id: JobId,
     scope: Arc<Scope>,
     manager: JobContextManager,
-    deadline: Mutex<Option<Deadline>>,
+    deadline: Mutex<Option<Box<Deadline>>>,
 }
 
 /// The earliest deadline, and the task that waits for it.
@@ -89,7 +90,7 @@ impl JobContext {
         self.scope.token.cancelled().await;
         // The reason is always set before the token fires, unless somebody cancelled the plain
         // token that `token` hands out.
-        self.scope.reason.get_or_init(|| CancelReason::requested("token")).clone()
+        CancelReason::clone(self.scope.reason.get_or_init(|| Box::new(CancelReason::requested("token"))))
     }
 
     /// Why the context ended, if it has.
@@ -134,12 +135,12 @@ impl JobContext {
                 scope.cancel(CancelReason::Deadline);
             }
         });
-        if let Some(later) = deadline.replace(Deadline { at, timer: timer.abort_handle() }) {
+        if let Some(later) = deadline.replace(Box::new(Deadline { at, timer: timer.abort_handle() })) {
             later.timer.abort();
         }
     }
 
-    fn deadline(&self) -> MutexGuard<'_, Option<Deadline>> {
+    fn deadline(&self) -> MutexGuard<'_, Option<Box<Deadline>>> {
         self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
