@@ -160,3 +160,26 @@ async fn signals_to_the_whole_service_leave_the_decision_to_the_runner() {
     assert_eq!(done.output.unwrap()["stdout"], "done\n");
     host.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_process_prepared_for_a_command_never_becomes_a_supervisor() {
+    use std::io::{BufRead, BufReader};
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_beacon-jobs-supervisor"))
+        .env("BEACON_JOBS_STAGE", json!({"supervisor": std::process::id(), "cgroup": null}).to_string())
+        .env(
+            "BEACON_JOBS_SUPERVISOR",
+            json!({"attempt": "00000000-0000-4000-8000-000000000001", "cgroup": false}).to_string(),
+        )
+        .stdin(OwnedFd::from(theirs))
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(&ours).read_line(&mut first).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&first).unwrap(), json!({"ready": {"in_cgroup": false}}));
+    drop(ours);
+    assert!(process.wait().unwrap().success());
+}

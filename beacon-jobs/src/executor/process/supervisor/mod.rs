@@ -30,11 +30,13 @@ const EXIT_BROKEN: i32 = 70;
 
 /// Never returns in a process that was started as a supervisor, or to become a command.
 pub(super) fn take_over_if_asked() {
-    if let Some(setup) = read_setup(SUPERVISOR_VARIABLE) {
-        leave(setup.and_then(|setup| supervise(&setup)));
-    }
+    // In this order: a process prepared for a command never starts another, whatever else its
+    // environment holds. In the other one a slip there would start supervisors without end.
     if let Some(setup) = read_setup(STAGE_VARIABLE) {
         leave(setup.and_then(|setup| stage::become_command(&setup)));
+    }
+    if let Some(setup) = read_setup(SUPERVISOR_VARIABLE) {
+        leave(setup.and_then(|setup| supervise(&setup)));
     }
 }
 
