@@ -108,6 +108,14 @@ impl Prepared {
         let execute = async { execute.await.unwrap_or_else(|_| Err(panicked())) };
         let mut execute = Some(Box::pin(execute));
         let event = self.run_until_event(&cx, &*executor, execute.as_mut().map(Pin::as_mut)).await;
+        let event = match (event, cx.reason()) {
+            // It did not fail: it was refused a request because it is to end.
+            (Event::Done(Err(error)), Some(reason)) if error.failure().kind == FailureKind::Refused => {
+                execute = None;
+                Event::Ended(reason)
+            }
+            (event, _) => event,
+        };
         let end = match event {
             Event::Done(outcome) => {
                 drop(execute);
