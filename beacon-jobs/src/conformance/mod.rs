@@ -28,7 +28,12 @@
 //! # fn main() {}
 //! ```
 //!
-//! A case that needs what a store cannot do prints `skipped:` and passes; what stands in
+//! An executor is tested against a provider that the suite can look into and break: a double, which
+//! implements [`TestProvider`]. [`executor_conformance!`](crate::executor_conformance) runs it through
+//! a real runner. Against a real provider such a harness works too, with an account for tests only: the
+//! suites write, delete, race and cancel whatever they find, so put it behind `#[ignore]` or a feature.
+//!
+//! A case that needs what a store or an executor cannot do prints `skipped:` and passes; what stands in
 //! `require = [...]` must not be skipped.
 #![allow(
     clippy::unwrap_used,
@@ -49,7 +54,8 @@ pub use clock::ManualClock;
 pub use executor::{__run_executor_case, ExecutorCapability, ExecutorHarness, Fault, TestProvider, Work};
 pub use store::{__run_store_case, StoreCapability, StoreHarness, Time};
 
-/// How long a case may take. It waits for events, so that only a hang ever comes near.
+/// How long a case may take. It waits for events, so that only a hang ever comes near. A loop in a
+/// case has an await that gives way, or nothing could end it.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs a case on a runtime of its own, so that who uses a suite needs no runtime.

@@ -46,6 +46,8 @@ use crate::stop::{Handle, StopError, StopRequest, StopStatus};
 /// | has ended, however | `Confirmed`, with what shows it |
 /// | unknown to the provider | `Confirmed` only if absence means ended there; else `Unconfirmable` |
 /// | provider not reachable | an error; asked again with growing pauses |
+///
+/// Every executor is run through [`executor_conformance!`](crate::executor_conformance).
 #[async_trait]
 pub trait Executor: Display + Debug + Send + Sync + 'static {
     /// The name that executions refer to and that is stored with each: `modal`, `process`.

@@ -108,44 +108,52 @@ impl Prepared {
         let execute = async { execute.await.unwrap_or_else(|_| Err(panicked())) };
         let mut execute = Some(Box::pin(execute));
         let event = self.run_until_event(&cx, &*executor, execute.as_mut().map(Pin::as_mut)).await;
-        let event = match (event, cx.reason()) {
-            // It did not fail: it was refused a request because it is to end.
-            (Event::Done(Err(error)), Some(reason)) if error.failure().kind == FailureKind::Refused => {
-                execute = None;
-                Event::Ended(reason)
-            }
-            (event, _) => event,
-        };
-        let end = match event {
-            Event::Done(outcome) => {
-                drop(execute);
-                let (result, end) = self.judge(outcome, counted);
-                let sealed = minted && !cx.may_be_sending();
-                self.finish(&cx, result, sealed).await;
-                if minted && !sealed {
-                    cx.landed().await;
-                    self.seal().await;
-                }
-                end
-            }
+        let (reason, late) = match event {
             Event::Detached => {
                 // Nothing is under way: the release that hands it over seals it.
                 drop(execute);
                 if minted {
                     self.run.detach(self.id);
                 }
-                AttemptEnd::Over
+                return AttemptEnd::Over;
             }
-            Event::Ended(reason) => {
-                let end = self.end(&cx, &reason, counted).await;
-                let late = self.wind_down(&cx, &reason, execute.as_mut().map(Pin::as_mut)).await;
-                drop(execute);
-                cx.landed().await;
-                self.leave_behind(&cx, late, minted).await;
-                end
-            }
+            Event::Done(outcome) => match cx.reason() {
+                None => {
+                    drop(execute);
+                    return self.conclude(&cx, outcome, minted, counted).await;
+                }
+                // What it brings once it was told to end is late, however quick it was: it may have
+                // been refused something, or have saved what it had.
+                Some(reason) => (reason, Some(outcome)),
+            },
+            Event::Ended(reason) => (reason, None),
         };
-        drop(self);
+        let end = self.end(&cx, &reason, counted).await;
+        let late = match late {
+            Some(outcome) => Some(outcome),
+            None => self.wind_down(&cx, &reason, execute.as_mut().map(Pin::as_mut)).await,
+        };
+        drop(execute);
+        cx.landed().await;
+        self.leave_behind(&cx, &reason, late, minted).await;
+        end
+    }
+
+    /// Records what the work came to by itself.
+    async fn conclude(
+        &self,
+        cx: &ExecutionContext,
+        outcome: Outcome,
+        minted: bool,
+        counted: u32,
+    ) -> AttemptEnd {
+        let (result, end) = self.judge(outcome, counted);
+        let sealed = minted && !cx.may_be_sending();
+        self.finish(cx, result, sealed).await;
+        if minted && !sealed {
+            cx.landed().await;
+            self.seal().await;
+        }
         end
     }
 
@@ -205,6 +213,10 @@ impl Prepared {
             (CancelReason::Deadline, None) => {
                 let retry = counted < rules.max_attempts;
                 (Failure::new(FailureKind::Timeout, "the time of the attempt was up"), retry, true)
+            }
+            // The job's end says the same; whichever commits first, no late output comes between.
+            (CancelReason::Deadline, Some(_)) => {
+                (Failure::new(FailureKind::Timeout, "the time of the job was up"), false, true)
             }
             // The commit that ended the job ended the attempt, or another node holds it.
             _ => return AttemptEnd::Over,
@@ -298,8 +310,17 @@ impl Prepared {
     }
 
     /// Keeps a late output, and seals what this node minted.
-    async fn leave_behind(&self, cx: &ExecutionContext, late: Option<Outcome>, minted: bool) {
+    async fn leave_behind(
+        &self,
+        cx: &ExecutionContext,
+        reason: &CancelReason,
+        late: Option<Outcome>,
+        minted: bool,
+    ) {
         let output = match late {
+            // Nothing has ended the attempt: the next node goes on with it or runs it again, and
+            // until then the store would take this for its result.
+            _ if *reason == CancelReason::LeaseLost => None,
             Some(Ok(output)) => Some(output),
             Some(Err(error)) => error.output().cloned(),
             None => None,

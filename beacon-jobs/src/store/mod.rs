@@ -232,8 +232,9 @@ pub trait JobStore: Display + Debug + Send + Sync + 'static {
     /// When dropped, the outcome may or may not be recorded; the same call again tells.
     async fn finish_job(&self, finish: &FinishJob) -> Result<FinishJobOutcome>;
 
-    /// Takes open stops that are due, of these executors, and makes them due again after
-    /// [`TakeStops::hold`], so that others do not drive them meanwhile.
+    /// Takes open stops that are due, of these executors, those first that have been due longest,
+    /// and makes them due again after [`TakeStops::hold`], so that others do not drive them
+    /// meanwhile.
     ///
     /// # Cancellation safety
     /// When dropped, stops may be held back for that time.

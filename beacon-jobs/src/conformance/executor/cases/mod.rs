@@ -32,6 +32,9 @@ macro_rules! __executor_cases {
                 what_computes_has_a_saved_handle
                 an_attempt_whose_time_is_up_is_really_over
                 a_runner_that_shuts_down_leaves_nothing_that_nobody_watches
+                a_runner_that_is_dropped_fails_nothing
+                a_runner_that_is_dropped_completes_nothing
+                work_that_a_shutdown_interrupts_is_not_over
             }
             cancel {
                 cancelled_work_is_really_over

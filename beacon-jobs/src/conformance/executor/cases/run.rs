@@ -1,7 +1,11 @@
+use std::time::Duration;
+
 use super::super::bed::{Bed, LONG, by_alice};
 use super::super::gate::Point;
 use super::super::{ExecutorCapability, Work};
+use crate::id::JobId;
 use crate::job::{ExecutionStatus, FailureKind, JobStatus};
+use crate::store::{JobStore, NodeEnd};
 
 pub(super) async fn work_that_ends_brings_its_output(bed: Bed) {
     let _runner = bed.runner().await;
@@ -105,4 +109,74 @@ pub(super) async fn a_runner_that_shuts_down_leaves_nothing_that_nobody_watches(
         assert_eq!((report.interrupted, report.unsettled), (0, 0), "{report:?}");
         assert_eq!(bed.over(&job).await.job.status, JobStatus::Completed);
     }
+}
+
+/// It goes without a word while an executor is between its permit and its begin: the executor is
+/// refused, which is not the outcome of its work.
+pub(super) async fn a_runner_that_is_dropped_fails_nothing(bed: Bed) {
+    let runner = bed.runner().await;
+    let incarnation = runner.incarnation().expect("its lease has not run out");
+    bed.store.close(Point::AfterSave);
+    let job = bed.submit(&[Work::Ends]).await;
+    bed.store.holds(Point::AfterSave).await;
+    drop(runner);
+    bed.store.open(Point::AfterSave);
+    while bed.jobs.contexts().count() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bed.get(&job).await.job.status, JobStatus::Running);
+    bed.store.end_node(incarnation, NodeEnd::ProcessGone).await.expect("end_node");
+    let _next = bed.runner().await;
+    assert_eq!(bed.over(&job).await.job.status, JobStatus::Completed);
+    assert_eq!(bed.provider.begun().await, 1);
+}
+
+/// Its token fires, and work that may save itself does: what it brings then is not its result.
+pub(super) async fn a_runner_that_is_dropped_completes_nothing(bed: Bed) {
+    if !bed.can(ExecutorCapability::Grace) {
+        return;
+    }
+    let runner = bed.runner().await;
+    let incarnation = runner.incarnation().expect("its lease has not run out");
+    let job = bed.submit(&[Work::SavesItself]).await;
+    bed.until(&job, |now| now.executions[0].status == ExecutionStatus::Running).await;
+    bed.alive(1).await;
+    drop(runner);
+    while bed.jobs.contexts().count() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let detail = bed.get(&job).await;
+    assert_eq!((detail.job.status, &detail.executions[0].output), (JobStatus::Running, &None));
+    bed.store.end_node(incarnation, NodeEnd::ProcessGone).await.expect("end_node");
+    goes_on_with_the_next_runner(&bed, &job).await;
+}
+
+pub(super) async fn work_that_a_shutdown_interrupts_is_not_over(bed: Bed) {
+    if !bed.can(ExecutorCapability::Grace) {
+        return;
+    }
+    let runner = bed.runner().await;
+    let job = bed.submit(&[Work::SavesItself]).await;
+    bed.until(&job, |now| now.executions[0].status == ExecutionStatus::Running).await;
+    bed.alive(1).await;
+    let report = runner.shutdown(Duration::ZERO).await;
+    let detail = bed.get(&job).await;
+    assert_eq!((detail.job.status, &detail.executions[0].output), (JobStatus::Running, &None));
+    assert_eq!(report.unsettled, 0, "{report:?}");
+    goes_on_with_the_next_runner(&bed, &job).await;
+}
+
+async fn goes_on_with_the_next_runner(bed: &Bed, job: &JobId) {
+    let _next = bed.runner().await;
+    let attempts = if bed.capabilities().resume { 1 } else { 2 };
+    bed.until(job, |now| {
+        (now.executions[0].status, now.executions[0].attempt) == (ExecutionStatus::Running, attempts)
+    })
+    .await;
+    bed.alive(1).await;
+    bed.provider.complete().await;
+    let detail = bed.over(job).await;
+    assert_eq!(detail.job.status, JobStatus::Completed);
+    assert!(detail.executions[0].output.is_some());
+    assert_eq!(bed.provider.begun().await, attempts as usize);
 }

@@ -229,6 +229,7 @@ macro_rules! __store_cases {
                 stops_go_to_who_has_their_executor
                 a_stop_that_was_taken_is_left_alone_until_its_hold_is_over
                 no_more_stops_are_taken_than_asked_for
+                the_stop_that_is_due_longest_is_taken_first
                 evidence_of_a_sealed_attempt_confirms
                 evidence_of_an_attempt_that_is_not_sealed_does_not_confirm
                 a_seal_set_while_the_call_was_under_way_does_not_count

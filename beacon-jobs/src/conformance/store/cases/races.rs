@@ -283,6 +283,7 @@ pub(super) async fn many_claims_at_once_take_each_job_once(bed: Bed) {
                     return jobs;
                 }
                 jobs.extend(claimed);
+                tokio::task::yield_now().await;
             }
         })
     });
@@ -318,6 +319,7 @@ pub(super) async fn many_drivers_at_once_take_each_stop_once(bed: Bed) {
                     return attempts;
                 }
                 attempts.extend(items.into_iter().map(|item| item.attempt));
+                tokio::task::yield_now().await;
             }
         })
     });

@@ -62,6 +62,25 @@ pub(super) async fn no_more_stops_are_taken_than_asked_for(bed: Bed) {
     assert_eq!(taken.len(), 5, "each once");
 }
 
+/// Else some would never be driven while there are more than are taken at a time.
+pub(super) async fn the_stop_that_is_due_longest_is_taken_first(bed: Bed) {
+    let held = bed.held("job", 3).await;
+    let mut attempts = Vec::new();
+    for index in [1, 2, 0] {
+        let attempt = bed.started(&held, index).await;
+        bed.finish(held.finish(index, attempt, failed(false))).await;
+        attempts.push(attempt);
+        bed.pass(INSTANT).await;
+    }
+    // The first of them is put off: now it is due after the others.
+    bed.record(attempts[0], None, why()).await;
+    bed.pass(INSTANT).await;
+    for expected in [attempts[1], attempts[2], attempts[0]] {
+        let items = bed.take_stops(HOUR, 1).await;
+        assert_eq!(items.iter().map(|item| item.attempt).collect::<Vec<_>>(), [expected]);
+    }
+}
+
 pub(super) async fn evidence_of_a_sealed_attempt_confirms(bed: Bed) {
     let (held, attempt) = open(&bed).await;
     bed.seal(attempt, SealedBy::Ended).await;

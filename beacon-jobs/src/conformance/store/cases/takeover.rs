@@ -204,4 +204,16 @@ pub(super) async fn held_tells_a_node_what_became_of_the_jobs_that_it_runs(bed: 
     assert_eq!(jobs[0].cancelled_by, Some((ALICE.to_owned(), Some("enough".to_owned()))));
     assert_eq!(jobs[0].force_at, Some(items[0].force_at));
     assert_eq!((jobs[1].status, jobs[1].fence), (JobStatus::Running, Some(next.fence)));
+
+    // Of one stop that is settled and one that is open, the open one counts; of none, none.
+    bed.confirm(items[0].attempt).await;
+    escalation(bed.cancel(&cancelled.job, &by_alice().with_grace(Duration::from_secs(20))).await);
+    let force_at = async || {
+        let jobs = bed.store.held(node, std::slice::from_ref(&cancelled.job)).await.unwrap();
+        jobs[0].force_at
+    };
+    let open = bed.due_stop(items[1].attempt).await.expect("it is open");
+    assert_eq!(force_at().await, Some(open.force_at));
+    bed.confirm(items[1].attempt).await;
+    assert_eq!(force_at().await, None);
 }
