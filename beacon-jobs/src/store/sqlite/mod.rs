@@ -27,6 +27,8 @@ mod source;
 mod sql;
 mod stops;
 mod submit;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fmt;
@@ -50,13 +52,17 @@ use super::{
     StartOutcome, StopAnswer, StopUpdate, Submission, Submitted, TakeStops,
 };
 use crate::cancel::{CancelOutcome, CancelRequest};
-use crate::error::Result;
+use crate::clock::within;
+use crate::error::{ErrorKind, Result};
 use crate::id::{IncarnationId, JobId};
 use crate::job::{AuditEntry, JobDetail};
 use crate::stop::{StopItem, StopState};
 
 pub use self::pending::Pending;
 pub use self::source::SqliteStoreOptions;
+
+/// How long a check may take: who asks whether the store is well must not hang with it.
+const CHECK_LIMIT: Duration = Duration::from_secs(10);
 
 /// A store in a SQLite file. Cloning is cheap; all clones are the same store.
 ///
@@ -156,7 +162,13 @@ impl JobStore for SqliteStore {
     }
 
     async fn check(&self) -> Result<()> {
-        self.writer.first(Own::Check).await
+        let asked = self.writer.first(Own::Check);
+        within(&*self.writer.clock, CHECK_LIMIT, asked).await.unwrap_or_else(|| {
+            self.read(Err(Fault::new(
+                ErrorKind::Unavailable,
+                "it does not answer; its disk or its writer hangs",
+            )))
+        })
     }
 
     async fn submit(&self, submission: &Submission) -> Result<Submitted> {

@@ -3,6 +3,7 @@
 //! There is no task while nothing waits. The first call that comes spawns one, which ends when the
 //! queue is empty, so nothing outlives the store or depends on one runtime.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -127,9 +128,17 @@ impl Writer {
         }
     }
 
+    /// Sends hints, those about a job once: a batch may have changed it often.
     pub(super) fn signal(&self, signals: Vec<Signal>) {
+        let mut jobs = HashSet::new();
         for signal in signals {
-            self.signals.send(signal);
+            let is_news = match &signal {
+                Signal::Job(job) => jobs.insert(job.clone()),
+                _ => true,
+            };
+            if is_news {
+                self.signals.send(signal);
+            }
         }
     }
 
