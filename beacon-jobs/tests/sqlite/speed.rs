@@ -271,7 +271,8 @@ async fn a_cancel_of_a_large_job() {
             let outcome = bed.store.cancel(&job, &cancel_request()).await.unwrap();
             times.push(begun.elapsed());
             let CancelOutcome::Cancelled { record, opened, .. } = outcome else { panic!("{outcome:?}") };
-            assert_eq!((record.executions_cancelled, opened.len()), (executions as u64, started));
+            let most = started.min(CancelOutcome::MOST_OPENED as usize);
+            assert_eq!((record.executions_cancelled, opened.len()), (executions as u64, most));
         }
         ratio(
             &format!(
