@@ -22,8 +22,7 @@ CREATE TABLE beacon_jobs (
     cancelled_by TEXT,
     cancel_reason TEXT,
     cancel_mode TEXT,
-    executions_cancelled INTEGER,
-    stops_requested INTEGER
+    executions_cancelled INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX beacon_jobs_key ON beacon_jobs (owner, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX beacon_jobs_owner ON beacon_jobs (owner);

@@ -148,7 +148,15 @@ fn ratio(name: &str, mut measured: Vec<Duration>, mut floor: Vec<Duration>) {
         let (measured, floor) = (at(&measured, share), at(&floor, share));
         format!("{measured:.0?} to {floor:.0?} = {:.2}", measured.as_secs_f64() / floor.as_secs_f64())
     };
-    println!("{name}: p50 {}, p10 {}, least {}", part(50), part(10), part(0));
+    let mean = |times: &[Duration]| times.iter().sum::<Duration>() / times.len() as u32;
+    let means = (mean(&measured), mean(&floor));
+    println!(
+        "{name}: p50 {}, p10 {}, least {}, mean {:.2}",
+        part(50),
+        part(10),
+        part(0),
+        means.0.as_secs_f64() / means.1.as_secs_f64()
+    );
 }
 
 fn cancel_request() -> CancelRequest {
@@ -168,40 +176,48 @@ async fn transitions(store: &SqliteStore, fence: Fence, job: &JobId, index: u32)
     [started, saved - started, times.elapsed() - saved]
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures"]
-async fn a_lone_caller() {
+async fn lone(name: &str) {
     let mut bed = Bed::new().await;
     let job = bed.submit("lone", 10_000).await;
     let fence = bed.claim().await;
-    let rounds = tokio::spawn(async move {
-        let mut floor = Vec::new();
-        let mut times: [Vec<Duration>; 3] = Default::default();
-        for index in 0..1500 {
-            let begun = Instant::now();
-            bed.floor.commit(1).await;
-            floor.push(begun.elapsed());
-            for (times, time) in times.iter_mut().zip(transitions(&bed.store, fence, &job, index).await) {
-                times.push(time);
-            }
+    let mut floor = Vec::new();
+    let mut times: [Vec<Duration>; 3] = Default::default();
+    for index in 0..1500 {
+        let begun = Instant::now();
+        bed.floor.commit(1).await;
+        floor.push(begun.elapsed());
+        for (times, time) in times.iter_mut().zip(transitions(&bed.store, fence, &job, index).await) {
+            times.push(time);
         }
-        (times, floor)
-    });
-    let ([start, save, finish], floor) = rounds.await.unwrap();
-    ratio("start, lone", start, floor.clone());
-    ratio("save, lone", save, floor.clone());
-    ratio("finish, lone", finish, floor);
+    }
+    for (times, transition) in times.into_iter().zip(["start", "save", "finish"]) {
+        ratio(&format!("{transition}, lone, {name}"), times, floor.clone());
+    }
+}
+
+#[test]
+#[ignore = "measures"]
+fn a_lone_caller() {
+    let one = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    one.block_on(lone("one thread"));
+    let many = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    many.block_on(lone("a thread beside two workers"));
+    many.block_on(async { tokio::spawn(lone("a task on two workers")).await.unwrap() });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures"]
 async fn ten_thousand_executions() {
-    let mut bed = Bed::new().await;
-    let begun = Instant::now();
-    for _ in 0..3000 {
-        bed.floor.commit(1).await;
-    }
-    let one_each = begun.elapsed() * 10;
+    let Bed { store, node, mut floor, _folder } = Bed::new().await;
+    let floor = tokio::spawn(async move {
+        let begun = Instant::now();
+        for _ in 0..3000 {
+            floor.commit(1).await;
+        }
+        (begun.elapsed() * 10, floor)
+    });
+    let (one_each, floor) = floor.await.unwrap();
+    let bed = Bed { store, node, floor, _folder };
     for callers in [1_usize, 8, 64, 256] {
         let job = bed.submit(&format!("many-{callers}"), 10_000).await;
         let fence = bed.claim().await;

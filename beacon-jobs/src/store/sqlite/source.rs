@@ -160,8 +160,9 @@ fn parse(location: &Path) -> Result<SqliteConnectOptions> {
     Ok(options)
 }
 
-/// The rows of a large job stay in the writer's cache: 64 MiB at most.
-const WRITER: &str = "PRAGMA cache_size = -65536";
+/// The rows of a large job stay in the writer's cache: 64 MiB at most. The WAL may grow to 16 MiB
+/// before it is copied back, so that a page that many commits change is copied once.
+const WRITER: &str = "PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 4096";
 
 /// Needs the write lock and a file that can be written, and leaves everything as it was. `BEGIN
 /// IMMEDIATE` alone succeeds on a file that is open for reading only.

@@ -172,32 +172,38 @@ macro_rules! store_stops {
     };
 }
 
-/// `$and` keeps out attempts whose stop is requested already.
-macro_rules! cancel {
+/// The attempts under way whose stop a cancel is about to request, one text with a line for each:
+/// rows would cost several times as much. `$and` keeps out those whose stop is requested already.
+macro_rules! opened {
     ($and:expr) => {
         concat!(
             "SELECT group_concat(line, '\n') FROM ( \
-             SELECT e.key || '\t' || hex(a.id) || '\t' || hex(a.incarnation) || '\t' || a.executor \
-               || '\t' || ifnull(a.sealed_by, '') || '\t' || ifnull(a.handle, '') AS line \
-             FROM beacon_attempts a CROSS JOIN beacon_executions e ON e.key = a.execution \
-             WHERE a.execution BETWEEN $1 AND $2 AND e.status IN (11, 12) AND a.number = e.attempts",
+               SELECT e.key || '\t' || hex(a.id) || '\t' || hex(a.incarnation) || '\t' || a.executor \
+                 || '\t' || ifnull(n.lease_until, '') || '\t' || ifnull(n.ended_at, '') \
+                 || '\t' || ifnull(n.ended_how, '') || '\t' || ifnull(a.sealed_by, '') \
+                 || '\t' || ifnull(a.handle, '') AS line \
+               FROM beacon_attempts a CROSS JOIN beacon_executions e ON e.key = a.execution \
+               LEFT JOIN beacon_nodes n ON n.incarnation = a.incarnation \
+               WHERE a.execution BETWEEN $1 AND $2 AND e.status IN (11, 12) AND a.number = e.attempts",
             $and,
-            " LIMIT $10); ",
-            minters!(),
-            "; ",
-            request_stops!(),
-            "; \
-             UPDATE beacon_jobs SET stops_requested = changes() WHERE seq = $3; \
-             UPDATE beacon_executions SET status = 22 WHERE key BETWEEN $1 AND $2 AND status < 20; \
-             UPDATE beacon_jobs SET executions_cancelled = changes(), status = 'cancelled', finished_at = $4, \
-               cancelled_from = $9, cancelled_by = $7, cancel_reason = $8, cancel_mode = $5 \
-             WHERE seq = $3 RETURNING executions_cancelled; \
-             INSERT INTO beacon_audit (job, number, at, actor, action, reason, detail) \
-             SELECT seq, (SELECT coalesce(max(number), 0) + 1 FROM beacon_audit WHERE job = $3), \
-               $4, $7, 'cancelled', $8, json_object('previous_status', $9, 'mode', $5, \
-                 'executions_cancelled', executions_cancelled, 'stops_requested', stops_requested) \
-             FROM beacon_jobs WHERE seq = $3"
+            " LIMIT $10)"
         )
+    };
+}
+
+/// Cancels a job and its executions. `$11` is `total_changes()` from before the stops were
+/// requested; this update of the job is the one other change.
+macro_rules! cancel {
+    () => {
+        "UPDATE beacon_executions SET status = 22 WHERE key BETWEEN $1 AND $2 AND status < 20; \
+         UPDATE beacon_jobs SET executions_cancelled = changes(), status = 'cancelled', finished_at = $4, \
+           cancelled_from = $9, cancelled_by = $7, cancel_reason = $8, cancel_mode = $5 WHERE seq = $3; \
+         INSERT INTO beacon_audit (job, number, at, actor, action, reason, detail) \
+         SELECT seq, (SELECT coalesce(max(number), 0) + 1 FROM beacon_audit WHERE job = $3), \
+           $4, $7, 'cancelled', $8, json_object('previous_status', $9, 'mode', $5, \
+             'executions_cancelled', executions_cancelled, \
+             'stops_requested', total_changes() - $11 - executions_cancelled - 1) \
+         FROM beacon_jobs WHERE seq = $3"
     };
 }
 
@@ -272,16 +278,20 @@ steps! {
     begin CANCEL_READ {
         "SELECT j.seq, j.owner, j.status, j.cancelled_from, j.finished_at, j.cancelled_by, j.cancel_reason, \
            j.cancel_mode, j.executions_cancelled, \
-           EXISTS (SELECT 1 FROM beacon_stops t WHERE ", in_job!("t.execution", "j.seq"), ") \
+           EXISTS (SELECT 1 FROM beacon_attempts a WHERE ", in_job!("a.execution", "j.seq"), "), \
+           EXISTS (SELECT 1 FROM beacon_stops t WHERE ", in_job!("t.execution", "j.seq"), "), \
+           total_changes() \
          FROM beacon_jobs j WHERE j.id = $1"
     }
 
-    commit CANCEL { cancel!("") }
+    commit CANCEL_UNSTARTED { cancel!() }
+
+    commit CANCEL { opened!(""), "; ", request_stops!(), "; ", cancel!() }
 
     commit CANCEL_COUNTED {
-        cancel!(" AND NOT EXISTS (SELECT 1 FROM beacon_stops t \
+        opened!(" AND NOT EXISTS (SELECT 1 FROM beacon_stops t \
             WHERE t.execution = a.execution AND t.number = a.number)"),
-        "; ",
+        "; ", request_stops!(), "; ", cancel!(), "; ",
         stop_counts!("t.execution BETWEEN $1 AND $2")
     }
 

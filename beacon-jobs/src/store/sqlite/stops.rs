@@ -29,15 +29,7 @@ impl Minters {
     pub(super) fn read(answers: &Answers, statement: usize, now: OffsetDateTime) -> Result<Self, Fault> {
         let mut nodes = HashMap::new();
         for row in answers.rows(statement) {
-            let lease_until = row.time(1)?;
-            let minter = match row.optional_time(2)? {
-                Some(_) if row.get::<Option<&str>>(3)? == Some(nodes::ABANDONED) => {
-                    Minter::Expired(lease_until)
-                }
-                Some(at) => Minter::Ended(at),
-                None if now < lease_until => Minter::Alive,
-                None => Minter::Expired(lease_until),
-            };
+            let minter = minter(now, row.time(1)?, row.optional_time(2)?, row.get(3)?);
             nodes.insert(row.incarnation(0)?, minter);
         }
         Ok(Self { now, nodes })
@@ -46,6 +38,21 @@ impl Minters {
     pub(super) fn of(&self, incarnation: IncarnationId) -> Minter {
         // Only an ended node's row is ever deleted, and only when no attempt refers to it.
         self.nodes.get(&incarnation).copied().unwrap_or(Minter::Expired(self.now))
+    }
+}
+
+/// What is known of a node with this lease, and this end.
+fn minter(
+    now: OffsetDateTime,
+    lease_until: OffsetDateTime,
+    ended_at: Option<OffsetDateTime>,
+    how: Option<&str>,
+) -> Minter {
+    match ended_at {
+        Some(_) if how == Some(nodes::ABANDONED) => Minter::Expired(lease_until),
+        Some(at) => Minter::Ended(at),
+        None if now < lease_until => Minter::Alive,
+        None => Minter::Expired(lease_until),
     }
 }
 
@@ -123,31 +130,35 @@ pub(super) struct Opened<'a> {
 }
 
 impl Opened<'_> {
-    /// Reads the one text that `cancel!()` brings: a line for each stop, its fields between tabs.
-    /// Neither can stand in a field, for JSON escapes both. The stops may be many, and rows or JSON
-    /// cost several times as much.
-    pub(super) fn items(&self, lines: &str, minters: &Minters) -> Vec<StopItem> {
-        readable(lines.lines().map(|line| self.item(line, minters)))
+    /// Reads the text of `opened!()`. Neither a tab nor the end of a line can stand in a field, for
+    /// JSON escapes both.
+    pub(super) fn items(&self, lines: &str) -> Vec<StopItem> {
+        readable(lines.lines().map(|line| self.item(line)))
     }
 
-    fn item(&self, line: &str, minters: &Minters) -> Result<StopItem, Fault> {
+    fn item(&self, line: &str) -> Result<StopItem, Fault> {
         let mut fields = line.split('\t');
         let mut field = || fields.next().ok_or_else(|| unreadable("it has too few fields"));
         let index = codec::index(field()?.parse().map_err(unreadable)?);
         let attempt = AttemptId::from_uuid(Uuid::parse_str(field()?).map_err(unreadable)?);
         let incarnation = IncarnationId::from_uuid(Uuid::parse_str(field()?).map_err(unreadable)?);
         let executor = field()?.to_owned();
-        let sealed = Some(field()?).filter(|word| !word.is_empty()).map(str::parse).transpose();
-        let handle = Some(field()?).filter(|json| !json.is_empty()).map(serde_json::from_str).transpose();
+        let lease_until = present(field()?).map(str::parse).transpose().map_err(unreadable)?;
+        let ended_at = present(field()?).map(str::parse).transpose().map_err(unreadable)?;
+        let ended_how = present(field()?);
+        let sealed = present(field()?).map(str::parse).transpose().map_err(unreadable)?;
+        let handle = present(field()?).map(serde_json::from_str).transpose().map_err(unreadable)?;
+        // Only an ended node's row is ever deleted, and only when no attempt refers to it.
+        let lease_until = lease_until.map_or(self.now, codec::time);
         Ok(StopItem {
             attempt,
             job: self.job.clone(),
             index,
             executor,
             incarnation,
-            minter: minters.of(incarnation),
-            handle: handle.map_err(unreadable)?,
-            sealed: sealed.map_err(unreadable)?,
+            minter: minter(self.now, lease_until, ended_at.map(codec::time), ended_how),
+            handle,
+            sealed,
             state: StopState::Requested,
             mode: self.mode,
             force_at: self.force_at,
@@ -155,6 +166,11 @@ impl Opened<'_> {
             tries: 0,
         })
     }
+}
+
+/// A field that is not empty.
+fn present(field: &str) -> Option<&str> {
+    Some(field).filter(|field| !field.is_empty())
 }
 
 fn unreadable(error: impl Display) -> Fault {

@@ -47,9 +47,11 @@ async fn no_statement_reads_a_whole_table_that_grows() {
         let plan = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
         for row in sqlx::query(plan).fetch_all(&mut connection).await.unwrap_or_default() {
             let step: String = row.get(3);
-            // The nodes are few, and `b` stands for rows that were just grouped.
+            // The nodes are few; `b` and a subquery stand for rows that another step of the plan reads.
             let table = step.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
-            let is_small = |table: &str| ["n", "beacon_nodes", "b", "CONSTANT"].contains(&table);
+            let is_small = |table: &str| {
+                table.starts_with("(subquery") || ["n", "beacon_nodes", "b", "CONSTANT"].contains(&table)
+            };
             let is_scan = table.is_some_and(|table| !is_small(table)) && !step.contains("VIRTUAL TABLE");
             assert!(!is_scan, "{name}: {step}: {statement}");
             plans += 1;
