@@ -26,9 +26,9 @@ CREATE TABLE beacon_jobs (
 ) STRICT;
 CREATE UNIQUE INDEX beacon_jobs_key ON beacon_jobs (owner, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX beacon_jobs_owner ON beacon_jobs (owner);
-CREATE INDEX beacon_jobs_status ON beacon_jobs (status);
-CREATE INDEX beacon_jobs_running ON beacon_jobs (incarnation) WHERE status = 'running';
-CREATE INDEX beacon_jobs_finished ON beacon_jobs (finished_at) WHERE finished_at IS NOT NULL;
+-- For those that wait and those that run, in the order of submission, and for those that ended, by
+-- when. One index for all three: each page that a cancel changes is written and synced.
+CREATE INDEX beacon_jobs_status ON beacon_jobs (status, finished_at);
 
 -- What was submitted; never changed.
 CREATE TABLE beacon_specs (

@@ -155,9 +155,10 @@ async fn list_before(
     before: i64,
 ) -> Result<JobList, Fault> {
     let status = filter.status.map(JobStatus::as_str);
-    let sql = match (&filter.owner, status) {
+    let sql = match (&filter.owner, filter.status) {
         (Some(_), _) => sql::LIST_OWNER,
-        (None, Some(_)) => sql::LIST_STATUS,
+        (None, Some(status)) if status.is_terminal() => sql::LIST_ENDED,
+        (None, Some(_)) => sql::LIST_OPEN,
         (None, None) => sql::LIST,
     };
     let query = sqlx::query(sql)

@@ -356,10 +356,10 @@ steps! {
          FROM beacon_jobs WHERE id = $1"
     }
 
-    commit CLAIM { take!("j.status = 'queued'") }
+    commit CLAIM { take!("j.status = 'queued' AND j.finished_at IS NULL") }
 
     commit TAKE_OVER {
-        take!("j.status = 'running' AND j.id NOT IN (SELECT value FROM json_each($5)) \
+        take!("j.status = 'running' AND j.finished_at IS NULL AND j.id NOT IN (SELECT value FROM json_each($5)) \
             AND (j.incarnation IS NULL OR j.incarnation = $1 OR NOT EXISTS ( \
             SELECT 1 FROM beacon_nodes o \
             WHERE o.incarnation = j.incarnation AND o.ended_at IS NULL AND o.lease_until > $2))")
@@ -399,10 +399,11 @@ steps! {
     }
 
     within PRUNE_PICK {
-        "SELECT j.seq, j.executions FROM beacon_jobs j WHERE j.finished_at <= $1 \
+        "SELECT j.seq, j.executions FROM beacon_jobs j \
+         WHERE j.status IN ('completed', 'failed', 'cancelled') AND j.finished_at <= $1 \
            AND NOT EXISTS (SELECT 1 FROM beacon_stops t WHERE ", in_job!("t.execution", "j.seq"), " \
              AND t.settled = 0) \
-         ORDER BY j.finished_at LIMIT $2"
+         LIMIT $2"
     }
 
     within PRUNE_JOB {
@@ -489,7 +490,11 @@ reads! {
 
     LIST_OWNER { list!("j.owner = $5 AND ($6 IS NULL OR j.status = $6)") }
 
-    LIST_STATUS { list!("j.status = $5") }
+    // For queued and running: an index has them in the order of submission.
+    LIST_OPEN { list!("j.status = $5 AND j.finished_at IS NULL") }
+
+    // For outcomes, which are frequent: reading backwards soon has a page.
+    LIST_ENDED { list!("+j.status = $5") }
 
     PROGRESS {
         "SELECT w.value, e.status, count(*) FROM json_each($1) w CROSS JOIN beacon_executions e ON ",
