@@ -96,7 +96,9 @@ async fn a_failed_job_ends_the_watch_with_4_and_a_wait_that_is_too_short_ends_wi
     assert!(stderr(&output).contains("1 of 1 stops not confirmed yet"), "{}", stderr(&output));
     children.said("heard", 1).await;
     assert!(children.any_alive());
-    let output = runner.client(&["cancel", &id, "--mode", "immediate", "--wait", "30"]).await;
+    let output = runner
+        .client(&["cancel", &id, "--mode", "immediate", "--grace-seconds", "600", "--wait", "30"])
+        .await;
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert!(stdout(&output).contains("now made harsher"), "{}", stdout(&output));
     children.all_gone().await;
