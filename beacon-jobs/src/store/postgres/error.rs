@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use crate::error::{Error, ErrorKind};
@@ -145,21 +144,6 @@ impl From<sqlx::Error> for Fault {
     }
 }
 
-impl From<MigrateError> for Fault {
-    fn from(error: MigrateError) -> Self {
-        match error {
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-            MigrateError::VersionMissing(version) => Self::new(
-                ErrorKind::Misconfigured,
-                format!(
-                    "it was migrated by a newer version of this program (migration {version}); update this one"
-                ),
-            ),
-            other => Self::new(ErrorKind::Corrupt, one_line(&other.to_string())),
-        }
-    }
-}
-
 fn describe(error: &sqlx::Error) -> (ErrorKind, String) {
     use ErrorKind::{Corrupt, Misconfigured, Unavailable};
     match error {
@@ -180,6 +164,10 @@ fn describe(error: &sqlx::Error) -> (ErrorKind, String) {
                 "40001" | "40P01" => {
                     (Unavailable, "other writers were in the way again and again".to_owned())
                 }
+                _ if message.starts_with("unsupported startup parameter") => (
+                    Misconfigured,
+                    format!("{message}; set ignore_startup_parameters = extra_float_digits in pgbouncer.ini"),
+                ),
                 _ if code.starts_with("08") || code.starts_with("57P") => {
                     (Unavailable, format!("the connection was ended: {message}"))
                 }

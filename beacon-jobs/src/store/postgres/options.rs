@@ -80,7 +80,7 @@ impl PostgresStoreOptions {
     /// Whether a proxy between hands each transaction to another server connection, as pgbouncer does
     /// in transaction mode. Then each call is a transaction of unnamed statements, which takes more
     /// round trips, and there is no LISTEN: hints of other nodes do not come, though this one sends
-    /// its own.
+    /// its own. pgbouncer needs `ignore_startup_parameters = extra_float_digits`.
     #[must_use]
     pub fn with_transaction_pooling(mut self, pooling: bool) -> Self {
         self.transaction_pooling = pooling;

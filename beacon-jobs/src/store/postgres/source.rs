@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
-use sqlx::{ConnectOptions, Connection, Postgres, Row};
+use sqlx::{ConnectOptions, Connection, Executor, Postgres, Row};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::Fault;
@@ -128,8 +128,6 @@ impl Source {
         limits: Limits,
     ) -> Self {
         let options = options.disable_statement_logging();
-        // A name would mean nothing, or something else, on the next server connection.
-        let options = if is_pooled { options.statement_cache_capacity(0) } else { options };
         Self {
             statements: Statements::new(&schema),
             place: place(&options, &schema),
@@ -206,14 +204,15 @@ impl Source {
     /// Opens a connection of our own, and sees that the server will do.
     pub(super) async fn connect(&self) -> Result<PgConnection, Fault> {
         let mut connection = self.options.connect().await?;
-        let query = if self.is_pooled {
-            sqlx::query(self.statements.text(Statement::Check))
+        let row = if self.is_pooled {
+            // One message, for the next may go to another server connection.
+            connection.fetch_one(sqlx::raw_sql(self.statements.text(Statement::Check))).await?
         } else {
             // The server gives up first, so that the caller learns that nothing was changed.
             let millis = (self.limits.statement.as_millis() * 9 / 10).clamp(1, i32::MAX as u128);
-            sqlx::query(self.statements.text(Statement::Greet)).bind(millis.to_string())
+            let query = sqlx::query(self.statements.text(Statement::Greet)).bind(millis.to_string());
+            query.persistent(false).fetch_one(&mut connection).await?
         };
-        let row = query.persistent(false).fetch_one(&mut connection).await?;
         check_server(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)?;
         Ok(connection)
     }
