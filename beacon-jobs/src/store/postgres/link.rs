@@ -235,7 +235,17 @@ impl Call {
         use Statement::{ListQueued, ListRunning, Nodes};
         matches!(
             self.statement,
-            Audit | Claimed | Get | GetExecutions | Held | List | ListEnded | ListOwner | ListQueued | ListRunning | Nodes
+            Audit
+                | Claimed
+                | Get
+                | GetExecutions
+                | Held
+                | List
+                | ListEnded
+                | ListOwner
+                | ListQueued
+                | ListRunning
+                | Nodes
         )
     }
 }

@@ -33,11 +33,7 @@ pub(super) async fn heartbeat(
     Ok(if answer.rows().len() > 0 { Heartbeat::Alive } else { Heartbeat::Lost })
 }
 
-pub(super) async fn end_node(
-    source: &Source,
-    incarnation: IncarnationId,
-    how: NodeEnd,
-) -> Result<(), Fault> {
+pub(super) async fn end_node(source: &Source, incarnation: IncarnationId, how: NodeEnd) -> Result<(), Fault> {
     let how = match how {
         NodeEnd::CleanExit => "clean_exit",
         NodeEnd::ProcessGone => "process_gone",

@@ -121,9 +121,9 @@ impl PostgresStoreOptions {
     /// Changes nothing.
     pub async fn open(self, url: &str) -> Result<PostgresStore> {
         // The words of the parser may hold parts of the URL, and so of a password.
-        let options: PgConnectOptions = url
-            .parse()
-            .map_err(|_| Error::new(ErrorKind::Misconfigured, "the store's URL is not a legal postgres:// URL"))?;
+        let options: PgConnectOptions = url.parse().map_err(|_| {
+            Error::new(ErrorKind::Misconfigured, "the store's URL is not a legal postgres:// URL")
+        })?;
         self.connect(options, None).await
     }
 

@@ -64,7 +64,8 @@ fn record(row: &Cells<'_>) -> Result<(JobRecord, JobSpec), Fault> {
     let mut waiting_for = Vec::new();
     if status == JobStatus::Queued {
         waiting_for = row.get::<Vec<String>>(5)?;
-        let live: HashSet<String> = row.get::<Option<Vec<String>>>(15)?.unwrap_or_default().into_iter().collect();
+        let live: HashSet<String> =
+            row.get::<Option<Vec<String>>>(15)?.unwrap_or_default().into_iter().collect();
         waiting_for.retain(|executor| !live.contains(executor));
     }
     let cancellation = match row.optional_word(9)? {

@@ -74,7 +74,8 @@ pub(super) fn counts(text: Option<&str>, cancelled: u64) -> Result<StopCounts, F
         let rows: Vec<(String, bool, u64, u64)> = serde_json::from_str(text)
             .map_err(|error| Fault::corrupt(format!("counts of stops cannot be read: {error}")))?;
         for (state, settled, count, of_cancelled) in rows {
-            let state: StopState = state.parse().map_err(|error| Fault::corrupt(format!("a stop: {error}")))?;
+            let state: StopState =
+                state.parse().map_err(|error| Fault::corrupt(format!("a stop: {error}")))?;
             counts.add(state, settled, count);
             cancelled_with_stop += of_cancelled;
         }
@@ -101,10 +102,7 @@ struct Loaded {
 
 impl Loaded {
     /// Locks the attempts and reads them.
-    async fn load(
-        work: &mut Work<'_>,
-        ids: Vec<AttemptId>,
-    ) -> Result<Self, Fault> {
+    async fn load(work: &mut Work<'_>, ids: Vec<AttemptId>) -> Result<Self, Fault> {
         let mut ids: Vec<_> = ids.iter().map(AttemptId::as_uuid).collect();
         ids.sort_unstable();
         ids.dedup();
