@@ -175,19 +175,14 @@ impl PostgresStore {
         self.core.source.close().await;
     }
 
-    /// Sees that the server will do.
-    async fn greet(&self) -> Result<bool> {
+    /// Sees that the server will do. Returns whether the tables are there.
+    async fn greet(&self, lane: Lane) -> Result<bool> {
         let check = async {
             let call = Call::new(Statement::Check);
-            let mut is_migrated = true;
-            // A host's pool may have settings of its own.
-            for lane in [Lane::Urgent, Lane::Common] {
-                let answer = self.core.source.run(lane, Nature::Read, &call).await?;
-                let row = answer.row()?;
-                check_server(row.get(0)?, row.get(1)?, row.get(2)?)?;
-                is_migrated &= row.get::<bool>(3)?;
-            }
-            Ok(is_migrated)
+            let answer = self.core.source.run(lane, Nature::Read, &call).await?;
+            let row = answer.row()?;
+            check_server(row.get(0)?, row.get(1)?, row.get(2)?)?;
+            row.get(3)
         };
         self.read(check.await)
     }
@@ -230,7 +225,7 @@ impl fmt::Debug for PostgresStore {
 #[async_trait]
 impl JobStore for PostgresStore {
     async fn check(&self) -> Result<()> {
-        let checked = within(&SystemClock, CHECK_LIMIT, self.greet()).await;
+        let checked = within(&SystemClock, CHECK_LIMIT, self.greet(Lane::Urgent)).await;
         match checked {
             None => self.read(Err(Fault::new(ErrorKind::Unavailable, "it does not answer"))),
             Some(Ok(false)) => self.read(Err(Fault::new(

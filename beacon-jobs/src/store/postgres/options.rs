@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool};
 
-use super::source::{Limits, Source};
+use super::source::{Lane, Limits, Source};
 use super::{Core, PostgresStore};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{IdSource, RandomIds};
@@ -159,7 +159,8 @@ impl PostgresStoreOptions {
         let from = self.notifications.then(|| self.ids.uuid().to_string());
         let source = Source::new(options, host, schema, is_pooled, most, self.limits);
         let store = PostgresStore::new(Core::new(source, from, self.ids));
-        store.greet().await?;
+        // A host's pool may have settings of its own.
+        store.greet(Lane::Common).await?;
         Ok(store)
     }
 }
