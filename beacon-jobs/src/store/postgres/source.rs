@@ -152,6 +152,11 @@ impl Source {
         &self.options
     }
 
+    /// Whether ordinary work goes through a pool of the host program.
+    pub(super) fn is_hosted(&self) -> bool {
+        matches!(self.common, Common::Host(_))
+    }
+
     /// Waits for a connection.
     pub(super) async fn lend(&self, lane: Lane) -> Result<Lent, Fault> {
         let lent = within(&SystemClock, self.limits.acquire, self.lend_at_last(lane)).await;

@@ -17,8 +17,8 @@ pub(super) const SCRIPTS: &[(i64, &str, &str)] = &[
 
 /// What `@plan` stands for in a script: a plan that was made while a table was small is not used
 /// once it is large.
-const PLAN: &str = "SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off \
-    SET enable_mergejoin = off SET jit = off";
+const PLAN: &str = "SET plan_cache_mode = force_generic_plan SET enable_seqscan = off \
+    SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off";
 
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $sql:expr;)+) => {
@@ -49,15 +49,20 @@ macro_rules! record {
     };
 }
 
-/// A page of jobs before `$1`, newest first, with the labels `$2`.
+/// A page of jobs before `$1`, newest first, with the labels `$2`. `$order` is the order of
+/// submission in the index that has these jobs.
 macro_rules! list {
-    ($which:literal) => {
+    ($order:literal, $which:literal) => {
         concat!(
             "SELECT ",
             record!(),
-            " FROM @.beacon_jobs j WHERE j.seq < $1 AND j.labels @> $2 AND ",
+            " FROM @.beacon_jobs j WHERE ",
+            $order,
+            " < $1 AND j.labels @> $2 AND ",
             $which,
-            " ORDER BY j.seq DESC LIMIT $3"
+            " ORDER BY ",
+            $order,
+            " DESC LIMIT $3"
         )
     };
 }
@@ -119,12 +124,12 @@ statements! {
           ORDER BY @.beacon_unsettledness(s.settled, s.state) DESC, s.number DESC LIMIT 1 \
         ) t ON true \
         WHERE j.id = $1 ORDER BY e.key";
-    List = list!("true");
-    ListOwner = list!("j.owner = $4 AND ($5 IS NULL OR j.status = $5)");
-    ListQueued = list!("j.status = 'queued'");
-    ListRunning = list!("j.status = 'running'");
+    List = list!("j.seq", "true");
+    ListOwner = list!("j.seq + 0", "j.owner = $4 AND ($5::text IS NULL OR j.status = $5)");
+    ListQueued = list!("j.seq + 0", "j.status = 'queued'");
+    ListRunning = list!("j.seq + 0", "j.status = 'running'");
     // For outcomes, which are frequent: reading backwards soon has a page.
-    ListEnded = list!("j.status = $4");
+    ListEnded = list!("j.seq", "j.status = $4");
     Audit = "SELECT a.at, a.actor, a.action, a.reason, a.detail FROM @.beacon_jobs j \
         JOIN @.beacon_audit a ON a.job = j.seq WHERE j.id = $1 ORDER BY a.number";
     Claimed = "SELECT w.place, e.status, e.counted, p.spec, p.input, a.number, a.id, a.started_at, a.handle, t.state \
@@ -146,9 +151,13 @@ statements! {
     // One row: the version, whether commits are synced, and whether the tables are there.
     Check = "SELECT current_setting('server_version_num')::integer, current_setting('server_version'), \
           current_setting('synchronous_commit'), to_regclass('@._beacon_jobs_migrations') IS NOT NULL";
-    // The same, and how long a statement of this connection may take.
+    // The same, with the settings of a connection of our own: how long a statement may take, and those
+    // that `@plan` gives the functions, for the reads.
     Greet = "SELECT current_setting('server_version_num')::integer, current_setting('server_version'), \
-          current_setting('synchronous_commit'), set_config('statement_timeout', $1, false)";
+          current_setting('synchronous_commit'), set_config('statement_timeout', $1, false), \
+          set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false), \
+          set_config('enable_bitmapscan', 'off', false), set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false), \
+          set_config('jit', 'off', false)";
     Notify = "SELECT pg_notify($1, $2)";
 }
 
