@@ -24,6 +24,7 @@ use serde_json::json;
 use support::probe::{Hook, Probe};
 use support::provider::{Point, Provider, Remote};
 use support::{Stand, by_alice, detail, one, runner, settled, submit, until};
+use tokio::sync::Semaphore;
 
 on_each_store!(
     h1_evidence_older_than_the_last_possible_start_confirms_nothing,
@@ -267,16 +268,15 @@ async fn an_administrator_closes_a_stop_on_record(stand: Stand) {
     runner.shutdown(support::LONG).await;
 }
 
-/// The cancel comes from a process that does not run the job, so nothing holds back the sends
-/// there: the refused save does.
+/// The cancel comes from a process that does not run the job, and this one does not learn of it, so
+/// nothing holds back the sends there: the refused save does.
 async fn a_refused_save_begins_nothing(stand: Stand) {
     let provider = Provider::default();
-    let jobs = Jobs::new(Arc::clone(&stand.store));
-    let mut options = support::quick_options();
-    options.poll = std::time::Duration::from_secs(60);
-    let runner = runner(&jobs).options(options).executor(Remote::two_step(&provider)).start().await.unwrap();
+    let looks = Arc::new(Semaphore::new(0));
+    let jobs = Jobs::new(Probe::gated(&stand.store, "held", &looks));
     provider.hold(Point::Create);
     let id = submit(&jobs, one("remote")).await;
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
     provider.reached(Point::Create).await;
     let elsewhere = Jobs::new(Arc::clone(&stand.store));
     assert!(!elsewhere.cancel(&id, &by_alice()).await.unwrap().context_cancelled);
@@ -285,6 +285,7 @@ async fn a_refused_save_begins_nothing(stand: Stand) {
     assert_eq!(provider.count("begin"), 0);
     assert_eq!(end.stops.confirmed, 1);
     assert!(provider.count("stop") > 0, "the refused handle was recorded and stopped");
+    looks.add_permits(1);
     runner.shutdown(support::LONG).await;
 }
 
@@ -294,15 +295,14 @@ async fn h13_a_create_that_lands_after_the_settle_limit_is_saved_and_stopped(sta
     let provider = Provider::default();
     let jobs = Jobs::new(Arc::clone(&stand.store));
     provider.hold(Point::Create);
-    let mut spec = one("remote");
-    spec.executions[0].timeout_seconds = Some(1);
     let runner = runner(&jobs).executor(Remote::one_step(&provider)).start().await.unwrap();
-    let id = submit(&jobs, spec).await;
+    let id = submit(&jobs, one("remote")).await;
     provider.reached(Point::Create).await;
-    let now = until(&jobs, &id, |detail| detail.executions[0].error.is_some()).await;
-    assert_eq!((now.stops.requested, now.stops.open), (1, 1), "no handle, and not sealed: nothing is said");
-    // The attempt ended long ago, and its grace is over, when the create arrives.
     jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+    // There is no grace, so whatever may be dropped is dropped by now.
+    tokio::time::sleep(support::quick_options().poll * 4).await;
+    let now = detail(&jobs, &id).await;
+    assert_eq!((now.stops.requested, now.stops.open), (1, 1), "no handle, and not sealed: nothing is said");
     assert_eq!(runner.running_attempts(), 1, "the request is under way");
     provider.release();
     let end = settled(&jobs, &id).await;
@@ -327,7 +327,7 @@ async fn a_local_cancel_is_driven_while_the_store_is_asked_for_stops(stand: Stan
             None
         })
     });
-    let jobs = Jobs::new(Probe { store: Arc::clone(&stand.store), hook });
+    let jobs = Jobs::new(Probe::new(&stand.store, hook));
     let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
     let id = submit(&jobs, one("remote")).await;
     provider.wait_alive(1).await;
