@@ -329,10 +329,12 @@ async fn a_harsher_cancel_ends_the_wait_for_work_that_its_provider_does_not_end(
     until(&jobs, &id, |detail| detail.stops.acknowledged == 1).await;
     assert_eq!(runner.running_attempts(), 1, "its grace runs");
     jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
-    // The runner of the tests ends this wait if nothing else does.
-    while runner.running_attempts() > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let ended = async {
+        while runner.running_attempts() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(support::LONG / 2, ended).await.expect("the grace goes on");
     assert_eq!(provider.alive().len(), 1, "and nothing claims that it has ended");
     assert_eq!(detail(&jobs, &id).await.stops.confirmed, 0);
     provider.stubborn(false);
