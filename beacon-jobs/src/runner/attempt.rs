@@ -101,6 +101,7 @@ impl Prepared {
             self.run.claimed.fence,
             permit,
             Arc::clone(&self.run.scope),
+            Arc::clone(&node.lease),
             Arc::clone(node.store()),
             Arc::clone(node.jobs.clock()),
         );

@@ -7,6 +7,7 @@ mod close;
 mod escalate;
 mod finish;
 mod handle;
+mod host;
 mod nodes;
 mod outcome;
 mod prune;
@@ -21,6 +22,7 @@ mod stops;
 mod submit;
 mod takeover;
 mod terminal;
+mod watch;
 
 use super::Bed;
 
@@ -155,6 +157,8 @@ macro_rules! __store_cases {
                 open_stops_outlive_the_end_of_their_job
             }
             cancel {
+                a_cancel_of_many_answers_for_each_in_order
+                a_cancel_of_many_spares_what_is_not_the_callers
                 a_queued_job_is_cancelled_with_nothing_to_stop
                 a_cancel_ends_what_has_no_outcome_and_stops_what_is_under_way
                 the_job_shows_the_record_of_its_cancel
@@ -245,6 +249,20 @@ macro_rules! __store_cases {
                 a_settled_stop_counts_as_over_and_is_asked_again_only_if_that_was_said
                 an_attempt_that_nobody_asked_to_stop_is_not_confirmed
                 each_answer_of_a_batch_is_recorded_in_order
+            }
+            watch {
+                a_confirmation_that_rests_on_time_is_asked_again
+                a_watch_without_an_answer_goes_on
+                a_watch_ends_when_its_driver_says_so
+                a_watch_ends_with_evidence_from_after_a_proof_of_the_minters_end
+                no_other_confirmation_is_watched
+                work_that_is_seen_alive_after_its_confirmation_opens_the_stop_again
+                a_job_whose_stop_is_watched_is_not_pruned
+            }
+            host {
+                a_stop_tells_on_which_host_it_was_begun
+                a_stop_that_only_its_host_can_drive_is_left_to_it
+                anybody_may_say_that_the_host_of_a_stop_is_missing
             }
             attempts {
                 an_older_attempt_keeps_its_handle_and_its_stop_beside_a_newer
