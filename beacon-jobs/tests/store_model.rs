@@ -47,6 +47,7 @@ struct Target {
 enum Op {
     Submit { job: usize, owner: usize, key: Option<usize>, executions: u32, overlap: bool },
     Cancel { job: usize, actor: usize, immediate: bool, grace: u64 },
+    CancelMany { jobs: Vec<usize>, actor: usize },
     Claim { limit: u32, executors: usize },
     TakeOver { limit: u32, executors: usize, running: usize },
     Start(Vec<Start>),
@@ -144,6 +145,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => submit(),
         2 => (0..JOBS, 0..3_usize, any::<bool>(), 0..20_u64).prop_map(
             |(job, actor, immediate, grace)| Op::Cancel { job, actor, immediate, grace }),
+        1 => (vec(0..=JOBS, 1..5), 0..3_usize).prop_map(|(jobs, actor)| Op::CancelMany { jobs, actor }),
         2 => claim(),
         2 => (1..3_u32, prop_oneof![4 => Just(0_usize), 1 => 0..3_usize], 0..3_usize).prop_map(
             |(limit, executors, running)| Op::TakeOver { limit, executors, running }),
@@ -376,6 +378,15 @@ impl Pair {
                     let mode = if *immediate { StopMode::Immediate } else { StopMode::Graceful };
                     assert!(opened.iter().all(|item| item.mode == mode));
                 }
+            }
+            Op::CancelMany { jobs, actor } => {
+                let actor = match actor {
+                    2 => Actor::Admin("root".into()),
+                    owner => Actor::Owner(format!("owner-{owner}")),
+                };
+                let jobs: Vec<_> = jobs.iter().copied().map(job_id).collect();
+                let request = CancelRequest::new(actor);
+                both!(self, cancel_many(&jobs, &request));
             }
             Op::Claim { limit, executors } => {
                 let claim = self.claim(*limit, *executors, 0);

@@ -113,6 +113,7 @@ CREATE TABLE @.beacon_nodes (
     incarnation UUID PRIMARY KEY,
     name TEXT NOT NULL,
     process TEXT NOT NULL,              -- JSON
+    host TEXT NOT NULL,                 -- of the process
     executors TEXT[] NOT NULL,
     lease_until TIMESTAMPTZ NOT NULL,
     ended_at TIMESTAMPTZ,

@@ -104,7 +104,7 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- Deletes jobs that ended before, and have no open stop. Returns how many.
+-- Deletes jobs that ended before, and have no stop that is open or watched. Returns how many.
 CREATE FUNCTION @.beacon_prune(p_keep INTERVAL, p_limit BIGINT, p_most_executions BIGINT) RETURNS BIGINT LANGUAGE plpgsql
 @plan
 AS $$
@@ -119,7 +119,8 @@ BEGIN
         SELECT j.seq, j.executions FROM @.beacon_jobs j
         WHERE j.finished_at <= v_before AND NOT EXISTS (
             SELECT FROM @.beacon_stops t
-            WHERE t.execution BETWEEN j.seq * 131072 AND j.seq * 131072 + 131071 AND NOT t.settled
+            WHERE t.execution BETWEEN j.seq * 131072 AND j.seq * 131072 + 131071
+                AND (NOT t.settled OR (t.state = 'confirmed' AND t.due_at IS NOT NULL))
         )
         LIMIT p_limit FOR UPDATE SKIP LOCKED
     LOOP

@@ -8,8 +8,9 @@ use beacon_jobs::job::{ExecutionSpec, JobSpec, JobStatus};
 use beacon_jobs::stop::Handle;
 use beacon_jobs::store::postgres::{PostgresStore, PostgresStoreOptions};
 use beacon_jobs::store::{
-    Claim, ClaimedJob, ExecutionPage, ExecutionResult, Fence, FinishExecution, FinishJob, JobStore, Joined,
-    NodeIdentity, SaveHandle, StartExecution, StartOutcome, Submission, Submitted, TakeStops,
+    Claim, ClaimedJob, ExecutionPage, ExecutionResult, Fence, FinishExecution, FinishJob, HostBound,
+    JobStore, Joined, NodeIdentity, SaveHandle, StartExecution, StartOutcome, Submission, Submitted,
+    TakeStops,
 };
 use beacon_jobs::{AttemptId, Error, ErrorKind, IncarnationId, JobId, RandomIds};
 use serde_json::json;
@@ -100,7 +101,13 @@ impl Bed {
     }
 
     pub(crate) fn stops(&self) -> TakeStops {
-        TakeStops { incarnation: self.node, executors: vec![DOUBLE.into()], hold: Duration::ZERO, limit: 100 }
+        TakeStops {
+            incarnation: self.node,
+            executors: vec![DOUBLE.into()],
+            host_bound: HostBound::default(),
+            hold: Duration::ZERO,
+            limit: 100,
+        }
     }
 
     /// Runs SQL of the test; `@.` stands for the schema.

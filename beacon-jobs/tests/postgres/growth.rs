@@ -67,6 +67,8 @@ async fn everything(bed: &Bed) {
             .map(|item| StopUpdate {
                 attempt: item.attempt,
                 seen_seal: item.sealed,
+                seen_confirmed: false,
+                watch: false,
                 answer: StopAnswer::Ended { evidence: json!({}), seals: true },
                 due_in: Duration::ZERO,
             })
@@ -82,6 +84,13 @@ async fn everything(bed: &Bed) {
         store.release(&Release { fence, job: job.clone(), sealed: vec![attempt] }).await.unwrap();
         assert_eq!(bed.take_over().await.len(), 1);
         bed.cancel(&job).await.unwrap();
+
+        let many = [name("one"), name("two")];
+        for name in &many {
+            let (job, fence) = bed.running(name, 2).await;
+            bed.start(fence, &job, 0).await;
+        }
+        store.cancel_many(&many.map(|name| crate::bed::id(&name)), &crate::bed::request()).await.unwrap();
 
         store.heartbeat(bed.node, crate::bed::HOUR).await.unwrap();
         store.held(bed.node, &[job.clone()]).await.unwrap();

@@ -7,32 +7,48 @@ use beacon_jobs::store::{
 };
 use tokio::task::JoinSet;
 
-use crate::bed::{Bed, connect, finish, finish_job, save, start};
+use crate::bed::{Bed, connect, finish, finish_job, save, start, until};
 
-/// A start that waits while a take-over commits is stale when it goes on, though all that it read
-/// before was in order.
+/// What waits while a take-over commits is stale when it goes on, though all that it read before was
+/// in order.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_that_waits_for_a_take_over_is_refused() {
+async fn what_waits_for_a_take_over_is_refused() {
     let bed = Bed::new().await;
-    let (job, fence) = bed.running("job", 1).await;
+    let (job, fence) = bed.running("job", 3).await;
+    let (one, two) = (bed.start(fence, &job, 0).await, bed.start(fence, &job, 1).await);
     let mut other = connect().await;
     // Another node's take-over that has not committed yet.
     let take = "BEGIN; UPDATE @.beacon_jobs SET incarnation = gen_random_uuid(), epoch = epoch + 1";
     bed.execute(&mut other, take).await;
-    let (store, stale) = (bed.store.clone(), start(fence, &job, 0));
+    let (store, stale) = (bed.store.clone(), start(fence, &job, 2));
     let started = tokio::spawn(async move { store.start(&[stale]).await.unwrap() });
+    let (store, stale) = (bed.store.clone(), save(fence, &job, 0, one, "stale"));
+    let saved = tokio::spawn(async move { store.save_handles(&[stale]).await.unwrap() });
+    let (store, stale) = (bed.store.clone(), finish(fence, &job, 1, two));
+    let finished = tokio::spawn(async move { store.finish(&[stale]).await.unwrap() });
     let mut watcher = connect().await;
-    crate::bed::until(async || {
-        let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN \
-            (SELECT pid FROM pg_stat_activity WHERE query LIKE '%@.%beacon_start%')";
-        let waits = waits.replace("@.%", &format!("{}%", bed.schema));
-        started.is_finished() || bed.number(&mut watcher, &waits).await > 0
+    // Each waits, or has its answer already, which is then a wrong one.
+    let waiting = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{}%'",
+        bed.schema
+    );
+    until(async || {
+        let waiting = bed.number(&mut watcher, &waiting).await;
+        let done = [started.is_finished(), saved.is_finished(), finished.is_finished()];
+        waiting + done.iter().filter(|done| **done).count() as i64 == 3
     })
     .await;
     bed.execute(&mut other, "COMMIT").await;
     assert_eq!(started.await.unwrap(), [StartOutcome::Refused(Refusal::Lost)]);
+    assert_eq!(saved.await.unwrap(), [SaveOutcome::Refused(Refusal::Lost)]);
+    assert_eq!(finished.await.unwrap(), [FinishOutcome::Refused(Refusal::Lost)]);
     let attempts = bed.number(&mut watcher, "SELECT count(*) FROM @.beacon_attempts").await;
-    assert_eq!(attempts, 0, "nothing passed the barrier");
+    assert_eq!(attempts, 2, "nothing passed the barrier");
+    assert_eq!(
+        bed.store.take_stops(&bed.stops()).await.unwrap().len(),
+        2,
+        "what was refused is to be stopped"
+    );
 }
 
 /// The same with a cancel: it holds the job, and the permit and the result that wait for it come late.
@@ -131,6 +147,44 @@ async fn losing_cancels_are_told_the_truth_in_a_race_of_thousands() {
     assert!(won > 0 && lost > won, "{won} won, {lost} lost: nothing was raced");
 }
 
+/// Cancels of many jobs and of one race in one commit each, whatever the order in which they name
+/// the jobs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn cancels_of_many_jobs_do_not_stand_in_each_others_way() {
+    const JOBS: usize = 60;
+    let bed = Bed::new().await;
+    let other = bed.other().await;
+    for round in 0..5 {
+        let mut ids = Vec::new();
+        for number in 0..JOBS {
+            let (job, fence) = bed.running(&format!("job-{round}-{number}"), 2).await;
+            bed.start(fence, &job, 1).await;
+            ids.push(job);
+        }
+        let backwards: Vec<_> = ids.iter().rev().cloned().collect();
+        let request = crate::bed::request();
+        let (first, second, single) = tokio::join!(
+            bed.store.cancel_many(&ids, &request),
+            other.store.cancel_many(&backwards, &request),
+            other.store.cancel(&ids[JOBS / 2], &request),
+        );
+        let (first, second, single) = (first.unwrap(), second.unwrap(), single.unwrap());
+        for (place, job) in ids.iter().enumerate() {
+            let mut answers = vec![&first[place], &second[JOBS - 1 - place]];
+            answers.extend((place == JOBS / 2).then_some(&single));
+            let won: Vec<_> = answers
+                .iter()
+                .filter_map(|answer| match answer {
+                    CancelOutcome::Cancelled { opened, stops, .. } => Some((opened.len(), stops.open)),
+                    CancelOutcome::AlreadyCancelled { .. } => None,
+                    other => panic!("{job}: {other:?}"),
+                })
+                .collect();
+            assert_eq!(won, [(1, 1)], "{job}");
+        }
+    }
+}
+
 /// Two nodes want the same jobs, and one gets each.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_that_claim_share_the_jobs() {
@@ -157,6 +211,8 @@ async fn two_nodes_that_claim_share_the_jobs() {
     taken.sort();
     taken.dedup();
     assert_eq!((taken.len(), count), (60, 60));
+    let again = "SELECT count(*) FROM @.beacon_jobs WHERE epoch <> 1";
+    assert_eq!(bed.number(&mut connect().await, again).await, 0, "each was taken once");
 }
 
 /// Two nodes take over what a dead one held: one gets each job, and the dead one's writes are refused.

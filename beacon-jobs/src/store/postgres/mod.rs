@@ -41,6 +41,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use self::codec::{check_depth, check_nul, interval};
+use self::ends::Wish;
 use self::error::Fault;
 use self::group::{Finishes, Groups, Records, Saves, Seals, Starts};
 use self::hints::Hints;
@@ -187,15 +188,18 @@ impl PostgresStore {
         self.read(check.await)
     }
 
-    fn cancel_call(&self, id: &JobId, request: &CancelRequest) -> Result<Call> {
+    fn wish<'a>(&'a self, request: &'a CancelRequest) -> Result<Wish<'a>> {
         request.check()?;
         if let Actor::Owner(name) = &request.by {
             check_nul("by", name)?;
         }
         let hints = self.core.hints.as_ref();
-        let channel = hints.map(|hints| hints.channel.as_str());
-        let from = hints.map_or("", |hints| hints.from.as_str());
-        Ok(ends::cancel_call(id, request, self.core.ids.uuid(), channel, from))
+        Ok(Wish {
+            request,
+            token: self.core.ids.uuid(),
+            channel: hints.map(|hints| hints.channel.as_str()),
+            from: hints.map_or("", |hints| hints.from.as_str()),
+        })
     }
 
     fn read<T>(&self, result: Result<T, Fault>) -> Result<T> {
@@ -255,9 +259,15 @@ impl JobStore for PostgresStore {
     }
 
     async fn cancel(&self, id: &JobId, request: &CancelRequest) -> Result<CancelOutcome> {
-        let call = self.cancel_call(id, request)?;
+        let call = self.wish(request)?.one(id);
         let answer = self.core.source.run(Lane::Urgent, Nature::Repeatable, &call).await;
         self.done(answer.and_then(|answer| ends::cancelled(id, &answer)))
+    }
+
+    async fn cancel_many(&self, ids: &[JobId], request: &CancelRequest) -> Result<Vec<CancelOutcome>> {
+        let call = self.wish(request)?.many(ids);
+        let answer = self.core.source.run(Lane::Urgent, Nature::Repeatable, &call).await;
+        self.done(answer.and_then(|answer| ends::many_cancelled(ids, &answer)))
     }
 
     async fn join(&self, node: &NodeIdentity, lease: Duration) -> Result<Joined> {

@@ -19,7 +19,8 @@ pub(super) async fn join(source: &Source, node: &NodeIdentity, lease: Duration) 
         .bind(text(&node.name))
         .bind(json(&node.process))
         .bind(&node.executors)
-        .bind(interval(lease));
+        .bind(interval(lease))
+        .bind(node.process.host());
     source.run(Lane::Urgent, Nature::Repeatable, &call).await.map(drop)
 }
 

@@ -87,7 +87,7 @@ impl PostgresStoreOptions {
         self
     }
 
-    /// How many connections do ordinary work, at least 1. Beside them the store opens up to 2 for
+    /// How many connections do ordinary work, at least 1. Beside them the store opens up to 3 for
     /// cancels, heartbeats and checks, which wait for nobody, and 1 for hints. A host's pool keeps
     /// its own number.
     #[must_use]

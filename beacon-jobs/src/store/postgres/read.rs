@@ -202,6 +202,7 @@ pub(super) async fn held(
                 status: row.word(1)?,
                 fence: row.fence(2)?,
                 force_at: row.get(6)?,
+                read_at: row.time(7)?,
                 cancelled_by: by.map(|by| (by, reason)),
             })
         })

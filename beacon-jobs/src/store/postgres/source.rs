@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind};
 const OLDEST: i32 = 140_000;
 
 /// How many connections are kept for what must not wait: cancels, heartbeats, checks.
-const URGENT: usize = 2;
+const URGENT: usize = 3;
 
 /// Who asks for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

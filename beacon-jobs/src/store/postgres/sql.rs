@@ -13,6 +13,7 @@ pub(super) const SCRIPTS: &[(i64, &str, &str)] = &[
     (2, "transitions", include_str!("../../../migrations/postgres/0002_transitions.sql")),
     (3, "stops", include_str!("../../../migrations/postgres/0003_stops.sql")),
     (4, "jobs", include_str!("../../../migrations/postgres/0004_jobs.sql")),
+    (5, "cancel_many", include_str!("../../../migrations/postgres/0005_cancel_many.sql")),
 ];
 
 /// What `@plan` stands for in a script: a plan that was made while a table was small is not used
@@ -80,7 +81,8 @@ statements! {
     FinishJob = "SELECT refusal, status, is_due FROM @.beacon_finish_job($1, $2, $3, $4, $5, $6)";
 
     Cancel = "SELECT * FROM @.beacon_cancel($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    TakeStops = "SELECT * FROM @.beacon_take_stops($1, $2, $3)";
+    CancelMany = "SELECT * FROM @.beacon_cancel_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    TakeStops = "SELECT * FROM @.beacon_take_stops($1, $2, $3, $4, $5, $6)";
     LoadAttempts = "SELECT * FROM @.beacon_load_attempts($1)";
     StoreStops = "SELECT @.beacon_store_stops($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     StopClosed = "INSERT INTO @.beacon_audit (job, number, at, actor, action, reason, detail) \
@@ -98,8 +100,8 @@ statements! {
     Release = "SELECT released, is_due FROM @.beacon_release($1, $2, $3, $4)";
     Prune = "SELECT @.beacon_prune($1, $2, $3)";
 
-    Join = "INSERT INTO @.beacon_nodes (incarnation, name, process, executors, lease_until) \
-        VALUES ($1, $2, $3, $4, @.beacon_now() + $5) ON CONFLICT DO NOTHING";
+    Join = "INSERT INTO @.beacon_nodes (incarnation, name, process, executors, lease_until, host) \
+        VALUES ($1, $2, $3, $4, @.beacon_now() + $5, $6) ON CONFLICT DO NOTHING";
     Heartbeat = "UPDATE @.beacon_nodes n SET lease_until = @.beacon_now() + $2 \
         WHERE n.incarnation = $1 AND n.ended_at IS NULL AND n.lease_until > @.beacon_now() RETURNING true";
     EndNode = "UPDATE @.beacon_nodes n SET ended_at = c.now, ended_how = $2, \
@@ -132,7 +134,8 @@ statements! {
     ListEnded = list!("j.seq", "j.status = $4");
     Audit = "SELECT a.at, a.actor, a.action, a.reason, a.detail FROM @.beacon_jobs j \
         JOIN @.beacon_audit a ON a.job = j.seq WHERE j.id = $1 ORDER BY a.number";
-    Claimed = "SELECT w.place, e.status, e.counted, p.spec, p.input, a.number, a.id, a.started_at, a.handle, t.state \
+    Claimed = "SELECT w.place, e.status, e.counted, p.spec, p.input, a.number, a.id, a.started_at, a.handle, t.state, \
+          @.beacon_now() \
         FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS w (seq, epoch, place) \
         JOIN @.beacon_jobs j ON j.seq = w.seq AND j.status = 'running' AND j.incarnation = $3 AND j.epoch = w.epoch \
         JOIN @.beacon_executions e ON e.key BETWEEN w.seq * 131072 AND w.seq * 131072 + 131071 \
@@ -142,7 +145,7 @@ statements! {
         ORDER BY w.place, e.key";
     Held = "SELECT j.id, j.status, j.incarnation, j.epoch, j.cancelled_by, j.cancel_reason, ( \
           SELECT min(t.force_at) FROM @.beacon_stops t \
-          WHERE t.execution BETWEEN j.seq * 131072 AND j.seq * 131072 + 131071 AND NOT t.settled) \
+          WHERE t.execution BETWEEN j.seq * 131072 AND j.seq * 131072 + 131071 AND NOT t.settled), @.beacon_now() \
         FROM ( \
           SELECT h.seq FROM @.beacon_jobs h WHERE h.status = 'running' AND h.incarnation = $1 \
           UNION SELECT n.seq FROM @.beacon_jobs n WHERE n.id = ANY ($2) \

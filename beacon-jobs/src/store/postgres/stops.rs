@@ -20,12 +20,14 @@ use crate::store::{CloseStop, CloseStopOutcome, Signal, StopUpdate, TakeStops};
 pub(super) fn item(row: &Cells<'_>) -> Result<StopItem, Fault> {
     let now = row.time(12)?;
     Ok(StopItem {
+        read_at: now,
         attempt: row.attempt(2)?,
         job: row.job(0)?,
         index: index(row.long(1)?),
         executor: row.get(3)?,
         incarnation: row.incarnation(4)?,
         minter: minter(now, row.get(13)?, row.get(14)?, row.get(15)?),
+        host: row.get::<Option<String>>(16)?.unwrap_or_default(),
         handle: row.optional_json(5)?,
         sealed: row.optional_word(6)?,
         state: row.word(7)?,
@@ -88,7 +90,10 @@ pub(super) async fn take(source: &Source, take: &TakeStops) -> Result<Vec<StopIt
     let call = Call::new(Statement::TakeStops)
         .bind(&take.executors)
         .bind(interval(take.hold))
-        .bind(i64::from(take.limit));
+        .bind(i64::from(take.limit))
+        .bind(&take.host_bound.executors)
+        .bind(&take.host_bound.here)
+        .bind(interval(take.host_bound.missing_after));
     let answer = source.run(Lane::Common, Nature::Once, &call).await?;
     Ok(readable(answer.rows().map(|row| item(&row))))
 }
