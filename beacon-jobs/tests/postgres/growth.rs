@@ -93,7 +93,7 @@ async fn everything(bed: &Bed) {
         store.cancel_many(&many.map(|name| crate::bed::id(&name)), &crate::bed::request()).await.unwrap();
 
         store.heartbeat(bed.node, crate::bed::HOUR).await.unwrap();
-        store.held(bed.node, &[job.clone()]).await.unwrap();
+        store.held(bed.node, std::slice::from_ref(&job)).await.unwrap();
         store.nodes().await.unwrap();
         store.get(&job, ExecutionPage::ALL).await.unwrap();
         store.audit(&job).await.unwrap();
