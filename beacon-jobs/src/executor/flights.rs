@@ -4,6 +4,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use crate::clock::{Clock, until};
+use crate::mutation::{Mutation, is_broken};
 
 /// Counts an attempt's requests that create or begin, and its handle saves, while they are under way.
 #[derive(Debug, Default)]
@@ -27,7 +28,7 @@ impl Flights {
     }
 
     pub(super) fn under_way(&self) -> bool {
-        self.with(|state| state.under_way > 0)
+        self.with(|state| state.under_way > 0) && !is_broken(Mutation::FlightsAreNotCounted)
     }
 
     /// How long a request that was dropped half-way may still be on its way.

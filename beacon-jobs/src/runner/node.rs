@@ -15,6 +15,7 @@ use super::limits::Limits;
 use super::options::RunnerOptions;
 use crate::cancel::CancelReason;
 use crate::clock::Clock;
+use crate::context::Scope;
 use crate::error::Result;
 use crate::executor::Executor;
 use crate::id::{AttemptId, IncarnationId, JobId};
@@ -105,9 +106,24 @@ impl Node {
 
     /// Ends all contexts without a word to the store.
     pub(super) fn give_up_all(&self) {
-        for running in &self.running {
-            running.scope.cancel(CancelReason::LeaseLost);
+        for scope in self.running_scopes() {
+            scope.cancel(CancelReason::LeaseLost);
         }
+    }
+
+    /// The scopes of the jobs that run here, by the jobs' names: whom an end reaches first must not
+    /// hang on the order of a hash.
+    pub(super) fn running_scopes(&self) -> Vec<Arc<Scope>> {
+        let scope = |id: JobId| self.running.get(&id).map(|running| Arc::clone(&running.scope));
+        self.running_ids().into_iter().filter_map(scope).collect()
+    }
+
+    /// The attempts of a job that run or settle here, by their names.
+    pub(super) fn attempts_of(&self, job: &JobId) -> Vec<Arc<AttemptControl>> {
+        let of_job = self.attempts.iter().filter(|attempt| attempt.job == *job);
+        let attempts: BTreeMap<AttemptId, Arc<AttemptControl>> =
+            of_job.map(|attempt| (*attempt.key(), Arc::clone(&attempt))).collect();
+        attempts.into_values().collect()
     }
 
     /// Waits for a wake or the next poll; `false` when the runner ends.

@@ -12,6 +12,7 @@ use crate::cancel::CancelOutcome;
 use crate::clock::{until, within};
 use crate::executor::{Capabilities, Executor};
 use crate::id::AttemptId;
+use crate::mutation::{Mutation, is_broken};
 use crate::stop::{Minter, SealedBy, StopItem, StopRequest, StopState, StopStatus};
 use crate::store::{Seal, StopAnswer, StopUpdate, TakeStops};
 
@@ -168,7 +169,8 @@ impl StopDriver {
     async fn seal(&self, item: &StopItem, capabilities: &Capabilities) -> Option<SealedBy> {
         let node = &self.node;
         let now = node.clock().now();
-        let mine = *node.incarnation.borrow() == Some(item.incarnation);
+        let mine =
+            *node.incarnation.borrow() == Some(item.incarnation) && !is_broken(Mutation::NoSealWithoutTask);
         let by = match item.minter {
             _ if mine && !node.attempts.contains_key(&item.attempt) => SealedBy::Minter,
             Minter::Ended(at) if now >= at + capabilities.start_deadline => SealedBy::Ended,

@@ -1,0 +1,143 @@
+//! A node: its clock, its names, and the ways in which it can be cut off from the world.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use beacon_jobs::clock::Clock;
+use beacon_jobs::runner::JobRunner;
+use beacon_jobs::{IdSource, Jobs};
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// The world's clock: tokio's, which is paused and jumps.
+#[derive(Clone, Copy, Debug)]
+pub struct WorldClock {
+    start: Instant,
+}
+
+impl WorldClock {
+    pub fn new() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    pub fn time(&self) -> OffsetDateTime {
+        OffsetDateTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + self.elapsed()
+    }
+
+    pub async fn until(&self, at: OffsetDateTime) {
+        if let Ok(left) = Duration::try_from(at - self.time()) {
+            tokio::time::sleep(left).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Clock for WorldClock {
+    fn now(&self) -> OffsetDateTime {
+        self.time()
+    }
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+/// Names in the order in which they are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Names(Arc<AtomicU64>);
+
+impl IdSource for Names {
+    fn uuid(&self) -> Uuid {
+        Uuid::from_u128(u128::from(self.0.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    Up,
+    Frozen,
+    Crashed,
+}
+
+/// One process of a node, from its start to its end.
+#[derive(Debug)]
+pub struct Life {
+    pub node: usize,
+    pub number: u64,
+    power: watch::Sender<Power>,
+    pub jobs: Mutex<Option<Jobs>>,
+    pub runner: Mutex<Option<JobRunner>>,
+    /// Other nodes can see that its process is gone.
+    pub known_gone: Mutex<bool>,
+}
+
+impl Life {
+    pub fn new(node: usize, number: u64) -> Self {
+        Self {
+            node,
+            number,
+            power: watch::Sender::new(Power::Up),
+            jobs: Mutex::default(),
+            runner: Mutex::default(),
+            known_gone: Mutex::default(),
+        }
+    }
+
+    pub fn power(&self) -> Power {
+        *self.power.borrow()
+    }
+
+    /// A crash is for good.
+    pub fn set_power(&self, power: Power) {
+        self.power.send_if_modified(|known| {
+            let changes = *known != power && *known != Power::Crashed;
+            if changes {
+                *known = power;
+            }
+            changes
+        });
+    }
+
+    /// Goes on at once on a node that is up, after the thaw of a frozen one, and never after a crash.
+    pub async fn gate(&self) {
+        if self.power() != Power::Up {
+            let mut power = self.power.subscribe();
+            let _ = power.wait_for(|power| *power == Power::Up).await;
+        }
+    }
+
+    /// Returns when the process has crashed.
+    pub async fn crashed(&self) {
+        let mut power = self.power.subscribe();
+        let _ = power.wait_for(|power| *power == Power::Crashed).await;
+    }
+
+    pub fn jobs(&self) -> Option<Jobs> {
+        self.jobs.lock().unwrap().clone()
+    }
+}
+
+/// The clock of a node: while it is frozen nothing on it wakes up.
+#[derive(Debug)]
+pub struct NodeClock {
+    pub life: Arc<Life>,
+    pub clock: WorldClock,
+}
+
+#[async_trait]
+impl Clock for NodeClock {
+    fn now(&self) -> OffsetDateTime {
+        self.clock.time()
+    }
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+        self.life.gate().await;
+    }
+}
