@@ -9,7 +9,7 @@ use beacon_jobs::clock::Clock;
 use beacon_jobs::runner::JobRunner;
 use beacon_jobs::{IdSource, Jobs};
 use time::OffsetDateTime;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -71,11 +71,11 @@ pub enum Power {
 pub struct Life {
     pub node: usize,
     pub number: u64,
-    power: watch::Sender<Power>,
+    power: Mutex<Power>,
+    /// Not a `watch` channel, which wakes its readers in an order drawn by chance.
+    changed: Notify,
     pub jobs: Mutex<Option<Jobs>>,
     pub runner: Mutex<Option<JobRunner>>,
-    /// Other nodes can see that its process is gone.
-    pub known_gone: Mutex<bool>,
 }
 
 impl Life {
@@ -83,40 +83,47 @@ impl Life {
         Self {
             node,
             number,
-            power: watch::Sender::new(Power::Up),
+            power: Mutex::new(Power::Up),
+            changed: Notify::new(),
             jobs: Mutex::default(),
             runner: Mutex::default(),
-            known_gone: Mutex::default(),
         }
     }
 
     pub fn power(&self) -> Power {
-        *self.power.borrow()
+        *self.power.lock().unwrap()
     }
 
     /// A crash is for good.
     pub fn set_power(&self, power: Power) {
-        self.power.send_if_modified(|known| {
-            let changes = *known != power && *known != Power::Crashed;
-            if changes {
-                *known = power;
+        let mut known = self.power.lock().unwrap();
+        if *known != power && *known != Power::Crashed {
+            *known = power;
+            self.changed.notify_waiters();
+        }
+    }
+
+    async fn is(&self, wanted: Power) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.power() == wanted {
+                return;
             }
-            changes
-        });
+            changed.await;
+        }
     }
 
     /// Goes on at once on a node that is up, after the thaw of a frozen one, and never after a crash.
     pub async fn gate(&self) {
         if self.power() != Power::Up {
-            let mut power = self.power.subscribe();
-            let _ = power.wait_for(|power| *power == Power::Up).await;
+            self.is(Power::Up).await;
         }
     }
 
     /// Returns when the process has crashed.
     pub async fn crashed(&self) {
-        let mut power = self.power.subscribe();
-        let _ = power.wait_for(|power| *power == Power::Crashed).await;
+        self.is(Power::Crashed).await;
     }
 
     pub fn jobs(&self) -> Option<Jobs> {

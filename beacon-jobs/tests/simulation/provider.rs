@@ -1,6 +1,7 @@
 //! The provider: work goes on there until it is really stopped, whatever becomes of its nodes.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -179,6 +180,8 @@ impl World {
                 Request::Stop { grace, how } => match objects.get_mut(&attempt) {
                     None => Reply::Ended(None),
                     Some(object) => {
+                        let healed = self.healed.load(Ordering::Relaxed);
+                        let how = if healed { StopHow::AtOnce } else { how };
                         let reply = object.stop(now, grace, how);
                         wake_at = object.stop_at;
                         reply

@@ -91,7 +91,7 @@ fn one_seed() {
 
 #[test]
 fn the_same_seed_gives_the_same_log_twice() {
-    for seed in 0..100 {
+    for seed in 0..200 {
         let (first, second) = (simulate(seed, None, true), simulate(seed, None, true));
         assert!(first.log.len() > 10, "seed {seed} did nothing");
         let differs = first.log.iter().zip(&second.log).find(|(one, other)| one != other);

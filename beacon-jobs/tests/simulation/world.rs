@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Debug};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub struct World {
     pub provider: Provider,
     pub truth: Mutex<Truth>,
     pub broken: Option<Break>,
+    /// Nothing goes wrong any more.
+    pub healed: AtomicBool,
     pub log: Log,
     script: Script,
     weather: Mutex<Weather>,
@@ -100,6 +103,7 @@ pub fn simulate(seed: u64, broken: Option<Break>, keep_log: bool) -> Outcome {
             provider: Provider::default(),
             truth: Mutex::default(),
             broken,
+            healed: AtomicBool::new(false),
             log: Log::new(keep_log),
             weather: Mutex::new(Weather {
                 rng: Rng::new(!seed),
@@ -472,6 +476,7 @@ impl World {
     /// Everything that was wrong is over, and after a while all is settled.
     async fn heal(self: &Arc<Self>) -> Result<(), Violation> {
         self.log(|| "everything heals".to_owned());
+        self.healed.store(true, Ordering::Relaxed);
         self.traps.lock().unwrap().clear();
         {
             let mut weather = self.weather();
