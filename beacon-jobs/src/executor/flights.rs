@@ -51,6 +51,11 @@ impl Flight<'_> {
     pub(super) fn land(mut self) {
         self.deadline = None;
     }
+
+    /// Nobody waits for the request any more; it may be on its way until `deadline`.
+    pub(super) fn lose(mut self, deadline: OffsetDateTime) {
+        self.deadline = self.deadline.max(Some(deadline));
+    }
 }
 
 impl Drop for Flight<'_> {
