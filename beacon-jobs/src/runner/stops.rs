@@ -79,8 +79,9 @@ impl StopDriver {
     }
 
     async fn take(self: &Arc<Self>) -> crate::Result<()> {
-        let Some(incarnation) = *self.node.incarnation.borrow() else { return Ok(()) };
+        // Also while nothing may be taken, or the pause would stay at nothing until something may.
         self.next_due.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(incarnation) = *self.node.incarnation.borrow() else { return Ok(()) };
         let take = TakeStops {
             incarnation,
             executors: self.node.executor_names(),
