@@ -173,7 +173,9 @@ impl StopDriver {
         let mine =
             *node.incarnation.borrow() == Some(item.incarnation) && !is_broken(Mutation::NoSealWithoutTask);
         let by = match item.minter {
-            _ if mine && !node.attempts.contains_key(&item.attempt) => SealedBy::Minter,
+            // Its task is here, and knows better than a lease that has run out.
+            _ if node.attempts.get(&item.attempt).is_some_and(|attempt| attempt.is_minted) => return None,
+            _ if mine => SealedBy::Minter,
             Minter::Ended(at) if now >= at + capabilities.start_deadline => SealedBy::Ended,
             Minter::Expired(at) if now >= at + capabilities.start_deadline => SealedBy::Time,
             _ => return None,
