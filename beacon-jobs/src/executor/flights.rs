@@ -33,7 +33,10 @@ impl Flights {
 
     /// How long a request that was dropped half-way may still be on its way.
     pub(super) fn lost_for(&self, clock: &dyn Clock) -> Duration {
-        self.with(|state| state.lost_until).map_or(Duration::ZERO, |at| until(clock, at))
+        let lost_until = self.with(|state| state.lost_until);
+        lost_until
+            .filter(|_| !is_broken(Mutation::FlightsAreNotCounted))
+            .map_or(Duration::ZERO, |at| until(clock, at))
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {

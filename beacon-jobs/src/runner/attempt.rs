@@ -18,6 +18,7 @@ use crate::clock::until;
 use crate::executor::{Attempt, ExecuteError, ExecutionContext, Executor, Permit};
 use crate::id::{AttemptId, JobId};
 use crate::job::{ExecutionSpec, Failure, FailureKind, OnInterrupt};
+use crate::mutation::{Mutation, is_broken};
 use crate::stop::{Handle, SealedBy};
 use crate::store::{
     ExecutionResult, FinishExecution, FinishOutcome, Refusal, Seal, StartExecution, StartOutcome,
@@ -138,7 +139,7 @@ impl Prepared {
                 Begun::Passed(self.drive(attempt, Permit::Minted, counted).await)
             }
             Some(StartOutcome::Refused(refusal)) => {
-                if calls.into_inner() > 1 {
+                if calls.into_inner() > 1 && !is_broken(Mutation::NoSealWithoutTask) {
                     // An earlier call may have passed the barrier before the job ended.
                     self.seal().await;
                 }

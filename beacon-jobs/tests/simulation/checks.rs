@@ -41,6 +41,8 @@ pub struct Truth {
     pub granted: BTreeSet<AttemptId>,
     /// What each process has learnt of cancels.
     pub learnt: BTreeSet<(u64, JobId)>,
+    /// Cancels that are committed and on their way back to the process that runs the job.
+    pub holding: BTreeSet<(u64, JobId)>,
     /// Cancels that were answered with "cancelled".
     pub acknowledged: BTreeSet<JobId>,
     /// Cancels that were asked for by somebody who may.
@@ -355,11 +357,27 @@ impl World {
             self.violate("P3 nothing begins without a permit", || format!("{name} of {}", short(attempt)));
         }
         let job = truth.snapshot.attempts.get(&attempt).map(|row| &row.job);
+        if begins && job.is_some_and(|job| truth.holding.contains(&(life.number, job.clone()))) {
+            self.violate("P3 a cancel holds back the sends of its own process", || {
+                format!("{name} of {}", short(attempt))
+            });
+        }
         if begins && job.is_some_and(|job| truth.learnt.contains(&(life.number, job.clone()))) {
             self.violate("P3 nothing begins once the node has learnt of the cancel", || {
                 format!("{name} of {}", short(attempt))
             });
         }
+    }
+
+    /// A cancel was committed, and the process that took it is about to be told so, or has been.
+    pub fn holds_sends(&self, life: &Life, job: &JobId, holds: bool) {
+        let mut truth = self.truth.lock().unwrap();
+        let key = (life.number, job.clone());
+        if holds {
+            truth.holding.insert(key)
+        } else {
+            truth.holding.remove(&key)
+        };
     }
 
     /// The process was told that this job is cancelled.
@@ -406,6 +424,10 @@ impl World {
 
     /// A stop confirmed under a seal by time is not asked again when its node has thawed and died.
     fn is_let_off(&self, truth: &Truth, id: AttemptId) -> bool {
+        let minter = truth.minted.get(&id);
+        if self.lives().iter().any(|life| Some(&life.number) == minter) {
+            return false;
+        }
         let row = truth.snapshot.attempts.get(&id);
         let stop = row.and_then(|row| row.stop.as_ref());
         stop.is_some_and(|stop| stop.state == StopState::Confirmed && sealed_by(stop) == Some("time"))

@@ -102,11 +102,17 @@ impl JobStore for FaultyStore {
     }
     async fn cancel(&self, id: &JobId, request: &CancelRequest) -> Result<CancelOutcome> {
         let asked = self.world.alter_cancel(id, request);
+        let runs_here = self.life.jobs().is_some_and(|jobs| jobs.contexts().is_running(id));
         let outcome = self
             .call("cancel", self.store().cancel(id, &asked), |world, outcome| {
                 self.wrote("cancel", world, Write::Cancel(id, request, outcome));
+                if runs_here && matches!(outcome, CancelOutcome::Cancelled { .. }) {
+                    world.holds_sends(&self.life, id, true);
+                }
             })
-            .await?;
+            .await;
+        self.world.holds_sends(&self.life, id, false);
+        let outcome = outcome?;
         if matches!(outcome, CancelOutcome::Cancelled { .. } | CancelOutcome::AlreadyCancelled { .. }) {
             self.world.learns(&self.life, id);
         }
@@ -209,7 +215,7 @@ impl JobStore for FaultyStore {
     async fn finish(&self, finishes: &[FinishExecution]) -> Result<Vec<FinishOutcome>> {
         let mut altered = finishes.to_vec();
         for finish in &mut altered {
-            self.world.alter_finish(finish);
+            self.world.alter_fence(&finish.job, &mut finish.fence);
         }
         let outcomes = self
             .call("finish", self.store().finish(&altered), |world, outcomes| {

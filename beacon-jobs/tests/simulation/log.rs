@@ -26,9 +26,6 @@ impl World {
     pub fn log(&self, line: impl FnOnce() -> String) {
         if let Some(lines) = &self.log.lines {
             let line = format!("{:>8.3} {}", self.clock.elapsed().as_secs_f64(), line());
-            if std::env::var_os("LIVE").is_some() {
-                println!("{line}");
-            }
             lines.lock().unwrap().push(line);
         }
     }

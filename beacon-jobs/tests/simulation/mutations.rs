@@ -54,8 +54,6 @@ pub enum Break {
     NoCallDeadlineAfterTheEnd,
     /// Requests that create or begin are sent without the runner's knowledge.
     RequestsAreNotCounted,
-    /// A finish ends the current attempt, whichever it was of.
-    FinishIgnoresAttempt,
     /// Anybody cancels.
     NoOwnerCheck,
 }
@@ -164,16 +162,6 @@ impl World {
             seals.retain(|seal| !by_time(seal));
         }
         seals
-    }
-
-    pub fn alter_finish(&self, finish: &mut FinishExecution) {
-        self.alter_fence(&finish.job, &mut finish.fence);
-        if self.breaks(Break::FinishIgnoresAttempt)
-            && let Some(job) = self.store.snapshot().jobs.get(&finish.job)
-            && let Some(last) = job.executions[finish.index as usize].attempts.last()
-        {
-            finish.attempt = *last;
-        }
     }
 
     /// The write that asks for the stop, where that is not part of the first.

@@ -63,6 +63,8 @@ pub struct World {
     pub broken: Option<Break>,
     /// Nothing goes wrong any more.
     pub healed: AtomicBool,
+    /// Some process has not ended by its own will: what it was doing stays where it is.
+    cut_off: AtomicBool,
     pub log: Log,
     script: Script,
     weather: Mutex<Weather>,
@@ -104,6 +106,7 @@ pub fn simulate(seed: u64, broken: Option<Break>, keep_log: bool) -> Outcome {
             truth: Mutex::default(),
             broken,
             healed: AtomicBool::new(false),
+            cut_off: AtomicBool::new(false),
             log: Log::new(keep_log),
             weather: Mutex::new(Weather {
                 rng: Rng::new(!seed),
@@ -224,6 +227,7 @@ impl World {
     fn crash(&self, life: &Arc<Life>, known: bool) {
         self.log(|| format!("n{} life {} crashes, known {known}", life.node, life.number));
         self.figures(|figures| figures.crashes += 1);
+        self.cut_off.store(true, Ordering::Relaxed);
         self.end(life, known);
     }
 
@@ -290,6 +294,7 @@ impl World {
                 Ok(runner) => *life.runner.lock().unwrap() = Some(runner),
                 Err(error) => {
                     world.log(|| format!("n{node} does not start: {error}"));
+                    world.cut_off.store(true, Ordering::Relaxed);
                     world.end(&life, true);
                     tokio::time::sleep(Duration::from_millis(300)).await;
                     world.start(node);
@@ -301,8 +306,12 @@ impl World {
     /// Passes the store's hints on to one node, or loses, repeats or delays them.
     async fn pass_signals_on(self: Arc<Self>, life: Arc<Life>, to: SignalSender) {
         let mut signals = self.store.signals();
-        while life.power() != Power::Crashed {
-            let signal = signals.next().await;
+        loop {
+            let signal = tokio::select! {
+                biased;
+                () = life.crashed() => return,
+                signal = signals.next() => signal,
+            };
             let (lost, twice, late) = self.chance(|rng, faults, _| {
                 let late = rng.percent(faults.signal_late).then(|| rng.millis(0, 3_000));
                 (rng.percent(faults.signal_lost), rng.percent(faults.signal_twice), late)
@@ -390,6 +399,9 @@ impl World {
         tokio::spawn(async move {
             let report = runner.shutdown(limit).await;
             world.log(|| format!("n{node} is drained: {report:?}"));
+            if report.unsettled + report.open_stops > 0 {
+                world.cut_off.store(true, Ordering::Relaxed);
+            }
             world.end(&life, true);
         });
     }
@@ -521,6 +533,12 @@ impl World {
                 self.violate("P10 nothing is left", || format!("n{}: {report:?} {contexts}", life.node));
             }
             self.end(&life, true);
+        }
+        // Whatever is still on its way arrives.
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        if tasks > 0 && !self.cut_off.load(Ordering::Relaxed) {
+            self.violate("P10 nothing is left", || format!("{tasks} tasks"));
         }
     }
 }
