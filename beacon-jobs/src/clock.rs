@@ -18,6 +18,10 @@ pub trait Clock: Debug + Send + Sync + 'static {
     /// The wall time, UTC.
     fn now(&self) -> OffsetDateTime;
 
+    /// The time since some moment of this boot: it goes on while the machine sleeps, and no
+    /// correction of the wall time moves it. By it a node judges its own lease.
+    fn uptime(&self) -> Duration;
+
     /// Waits.
     ///
     /// # Cancellation safety
@@ -34,6 +38,20 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is given")]
     fn now(&self) -> OffsetDateTime {
         OffsetDateTime::now_utc()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn uptime(&self) -> Duration {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+        Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is given")]
+    fn uptime(&self) -> Duration {
+        static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        START.get_or_init(std::time::Instant::now).elapsed()
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is given")]

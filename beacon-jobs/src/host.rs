@@ -56,6 +56,13 @@ impl ProcessIdentity {
         }
     }
 
+    /// The host as far as processes are concerned: its machine and pid namespace. What runs there can
+    /// be seen and ended only from there; another boot of a machine is the same host.
+    #[must_use]
+    pub fn host(&self) -> String {
+        format!("{}/{}", self.machine, self.pid_namespace)
+    }
+
     /// Whether this process can see the named one at all: same machine, boot and pid namespace.
     #[must_use]
     pub fn is_visible(&self) -> bool {

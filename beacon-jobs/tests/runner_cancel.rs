@@ -36,6 +36,7 @@ on_each_store!(
     a_cancel_holds_back_sends_while_it_commits,
     ten_thousand_running_jobs_cancelled_leave_nothing,
     a_harsher_cancel_ends_the_grace_of_running_work,
+    a_harsher_cancel_ends_the_wait_for_work_that_its_provider_does_not_end,
 );
 
 async fn cancel_and_completion_raced_10_000_times_have_one_outcome_and_true_answers(stand: Stand) {
@@ -159,7 +160,7 @@ async fn cancel_at(stand: &Stand, step: usize) -> bool {
             })
         })
     };
-    let jobs = Jobs::new(Probe { store: Arc::clone(&stand.store), hook });
+    let jobs = Jobs::new(Probe::new(&stand.store, hook));
     submit(&jobs, one("remote").with_id(id.clone())).await;
     door.set(jobs.clone()).unwrap();
     let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
@@ -259,7 +260,7 @@ async fn a_cancel_holds_back_sends_while_it_commits(stand: Stand) {
             })
         })
     };
-    let jobs = Jobs::new(Probe { store: Arc::clone(&stand.store), hook });
+    let jobs = Jobs::new(Probe::new(&stand.store, hook));
     let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
     for _ in 0..20 {
         provider.hold(Point::AfterSave);
@@ -304,13 +305,37 @@ async fn ten_thousand_running_jobs_cancelled_leave_nothing(stand: Stand) {
         let end = settled(&jobs, id).await;
         assert_eq!(end.stops.confirmed, 1);
     }
-    while jobs.contexts().count() + runner.running_jobs() + runner.running_attempts() + work.running() > 0 {
+    // A leak is a wait without end here, and the runner of the tests ends that.
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    while jobs.contexts().count() + runner.running_jobs() + runner.running_attempts() + work.running() > 0
+        || tasks() > tasks_before + 4
+    {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
-    assert!(tasks <= tasks_before + 4, "{tasks} tasks are left of {tasks_before}");
     let filter = beacon_jobs::store::JobFilter { status: Some(JobStatus::Running), ..Default::default() };
     assert!(stand.store.list(&filter).await.unwrap().jobs.is_empty());
+    runner.shutdown(support::LONG).await;
+}
+
+async fn a_harsher_cancel_ends_the_wait_for_work_that_its_provider_does_not_end(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    let id = submit(&jobs, one("remote")).await;
+    provider.wait_alive(1).await;
+    provider.stubborn(true);
+    jobs.cancel(&id, &by_alice().with_grace(Duration::from_secs(600))).await.unwrap();
+    until(&jobs, &id, |detail| detail.stops.acknowledged == 1).await;
+    assert_eq!(runner.running_attempts(), 1, "its grace runs");
+    jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+    // The runner of the tests ends this wait if nothing else does.
+    while runner.running_attempts() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(provider.alive().len(), 1, "and nothing claims that it has ended");
+    assert_eq!(detail(&jobs, &id).await.stops.confirmed, 0);
+    provider.stubborn(false);
+    assert_eq!(settled(&jobs, &id).await.stops.confirmed, 1);
     runner.shutdown(support::LONG).await;
 }
 

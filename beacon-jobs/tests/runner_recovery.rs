@@ -13,8 +13,8 @@
 mod support;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use beacon_jobs::cancel::CancelOutcome;
@@ -37,7 +37,6 @@ on_each_store!(
     an_interrupted_execution_fails_where_the_job_says_so,
     a_job_whose_executions_are_all_over_gets_its_outcome_after_a_crash,
     lost_replies_of_any_commit_leave_no_job_behind,
-    a_node_that_lost_its_lease_comes_back_and_goes_on,
     a_drain_hands_over_without_a_stop,
     a_drain_interrupts_what_cannot_resume_and_the_next_node_runs_it,
     a_store_that_is_away_for_a_while_loses_nothing,
@@ -97,7 +96,7 @@ async fn crash_at(stand: &Stand, step: usize, cancel: bool) -> bool {
             })
         })
     };
-    let probed: Arc<dyn JobStore> = Arc::new(Probe { store: Arc::clone(&stand.store), hook });
+    let probed: Arc<dyn JobStore> = Arc::new(Probe::new(&stand.store, hook));
     let (victim, jobs) = Victim::start(&probed, Remote::two_step(&provider));
     let id = submit(&jobs, one("remote")).await;
     let other = Jobs::new(Arc::clone(&stand.store));
@@ -236,7 +235,7 @@ async fn a_job_whose_executions_are_all_over_gets_its_outcome_after_a_crash(stan
             None
         })
     });
-    let probed: Arc<dyn JobStore> = Arc::new(Probe { store: Arc::clone(&stand.store), hook });
+    let probed: Arc<dyn JobStore> = Arc::new(Probe::new(&stand.store, hook));
     let quick = || FunctionExecutor::new("quick", |_| async { Ok(json!(1)) });
     let (victim, jobs) = Victim::start(&probed, quick());
     let id = submit(&jobs, one("quick")).await;
@@ -275,7 +274,7 @@ async fn lost_replies_of_any_commit_leave_no_job_behind(stand: Stand) {
                     })
                 })
             };
-            let jobs = Jobs::new(Probe { store: Arc::clone(&stand.store), hook });
+            let jobs = Jobs::new(Probe::new(&stand.store, hook));
             let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
             let id = submit(&jobs, one("remote")).await;
             provider.wait_alive(1).await;
@@ -293,42 +292,6 @@ async fn lost_replies_of_any_commit_leave_no_job_behind(stand: Stand) {
             assert_eq!(jobs.contexts().count(), 0);
         }
     }
-}
-
-/// H13: its old task still holds the context of the job that it is given again.
-async fn a_node_that_lost_its_lease_comes_back_and_goes_on(stand: Stand) {
-    let provider = Provider::default();
-    let lose = Arc::new(Mutex::new(None::<beacon_jobs::IncarnationId>));
-    let hook: Hook = {
-        let (lose, store) = (Arc::clone(&lose), Arc::clone(&stand.store));
-        Arc::new(move |name, before| {
-            let lost = if name == "heartbeat" && before { lose.lock().unwrap().take() } else { None };
-            let store = Arc::clone(&store);
-            Box::pin(async move {
-                if let Some(lost) = lost {
-                    store.end_node(lost, NodeEnd::Abandoned).await.unwrap();
-                }
-                None
-            })
-        })
-    };
-    let jobs = Jobs::new(Probe { store: Arc::clone(&stand.store), hook });
-    let mut options = support::quick_options();
-    options.lease = Duration::from_secs(1);
-    let runner = runner(&jobs).options(options).executor(Remote::two_step(&provider)).start().await.unwrap();
-    let id = submit(&jobs, one("remote")).await;
-    let first = provider.wait_alive(1).await[0];
-    let before = runner.incarnation().unwrap();
-    *lose.lock().unwrap() = Some(before);
-    provider.wait("a second begin", |state| (state.count("begin") == 2).then_some(())).await;
-    let second = provider.wait_alive(1).await[0];
-    assert_ne!(first, second);
-    assert_ne!(runner.incarnation(), Some(before));
-    provider.finish_all();
-    let end = settled(&jobs, &id).await;
-    assert_eq!((end.job.status, end.stops.confirmed), (JobStatus::Completed, 1));
-    runner.shutdown(support::LONG).await;
-    assert_eq!(jobs.contexts().count(), 0);
 }
 
 async fn a_drain_hands_over_without_a_stop(stand: Stand) {
@@ -386,7 +349,7 @@ async fn a_store_that_is_away_for_a_while_loses_nothing(stand: Stand) {
             Box::pin(async move { now.then(|| Error::new(ErrorKind::Unavailable, "the store is away")) })
         })
     };
-    let jobs = Jobs::new(Probe { store: Arc::clone(&stand.store), hook });
+    let jobs = Jobs::new(Probe::new(&stand.store, hook));
     let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
     let id = submit(&jobs, many("remote", 3)).await;
     let alive = provider.wait_alive(3).await;

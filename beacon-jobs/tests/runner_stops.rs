@@ -14,16 +14,21 @@ mod support;
 
 use std::sync::Arc;
 
-use beacon_jobs::Jobs;
 use beacon_jobs::cancel::CancelOutcome;
+use beacon_jobs::executor::Reach;
 use beacon_jobs::executor::function::FunctionExecutor;
+use beacon_jobs::host::ProcessIdentity;
 use beacon_jobs::job::{ExecutionStatus, FailureKind, JobStatus};
-use beacon_jobs::stop::StopState;
-use beacon_jobs::store::{CloseStop, CloseStopOutcome};
+use beacon_jobs::stop::{Handle, StopState};
+use beacon_jobs::store::{
+    Claim, CloseStop, CloseStopOutcome, NodeEnd, NodeIdentity, SaveHandle, SaveOutcome, StartExecution,
+};
+use beacon_jobs::{AttemptId, IncarnationId, Jobs, RandomIds};
 use serde_json::json;
 use support::probe::{Hook, Probe};
 use support::provider::{Point, Provider, Remote};
 use support::{Stand, by_alice, detail, one, runner, settled, submit, until};
+use tokio::sync::Semaphore;
 
 on_each_store!(
     h1_evidence_older_than_the_last_possible_start_confirms_nothing,
@@ -37,6 +42,7 @@ on_each_store!(
     a_timeout_stops_the_attempt_and_tries_again,
     a_job_out_of_time_fails_and_is_stopped,
     a_blocking_closure_is_unconfirmable_until_it_returns,
+    work_of_a_missing_host_is_left_alone_and_said_to_be_unconfirmed,
     an_administrator_closes_a_stop_on_record,
     a_refused_save_begins_nothing,
     a_local_cancel_is_driven_while_the_store_is_asked_for_stops,
@@ -249,6 +255,40 @@ async fn a_blocking_closure_is_unconfirmable_until_it_returns(stand: Stand) {
     runner.shutdown(support::LONG).await;
 }
 
+async fn work_of_a_missing_host_is_left_alone_and_said_to_be_unconfirmed(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let id = submit(&jobs, one("remote")).await;
+    // A node of another host begins it, and is never heard of again.
+    let mut process = ProcessIdentity::current();
+    process.machine = "another".to_owned();
+    let incarnation = IncarnationId::mint(&RandomIds);
+    let executors = vec!["remote".to_owned()];
+    let node = NodeIdentity { incarnation, name: "lost".to_owned(), process, executors: executors.clone() };
+    stand.store.join(&node, support::LONG).await.unwrap();
+    let claim = Claim { incarnation, executors, running: Vec::new(), limit: 1 };
+    let fence = stand.store.claim(&claim).await.unwrap()[0].fence;
+    let attempt = AttemptId::mint(&RandomIds);
+    let start = StartExecution { fence, job: id.clone(), index: 0, attempt };
+    stand.store.start(&[start]).await.unwrap();
+    let handle = Handle::new(json!({ "object": attempt }));
+    let save = SaveHandle { fence, job: id.clone(), index: 0, attempt, handle };
+    assert_eq!(stand.store.save_handles(&[save]).await.unwrap(), [SaveOutcome::Granted]);
+    jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+    stand.store.end_node(incarnation, NodeEnd::Abandoned).await.unwrap();
+
+    let mut remote = Remote::two_step(&provider);
+    remote.capabilities.reach = Reach::ThisHost;
+    remote.capabilities.confirm_limit = std::time::Duration::from_millis(200);
+    let runner = runner(&jobs).executor(remote).start().await.unwrap();
+    let end = settled(&jobs, &id).await;
+    assert_eq!((end.stops.unconfirmed, end.stops.open), (1, 0));
+    let why = end.executions[0].stop.as_ref().unwrap().why.clone().unwrap();
+    assert!(why.contains("only its host another/"), "{why}");
+    assert_eq!(provider.count("stop"), 0);
+    runner.shutdown(support::LONG).await;
+}
+
 async fn an_administrator_closes_a_stop_on_record(stand: Stand) {
     let provider = Provider::default();
     let jobs = Jobs::new(Arc::clone(&stand.store));
@@ -267,16 +307,15 @@ async fn an_administrator_closes_a_stop_on_record(stand: Stand) {
     runner.shutdown(support::LONG).await;
 }
 
-/// The cancel comes from a process that does not run the job, so nothing holds back the sends
-/// there: the refused save does.
+/// The cancel comes from a process that does not run the job, and this one does not learn of it, so
+/// nothing holds back the sends there: the refused save does.
 async fn a_refused_save_begins_nothing(stand: Stand) {
     let provider = Provider::default();
-    let jobs = Jobs::new(Arc::clone(&stand.store));
-    let mut options = support::quick_options();
-    options.poll = std::time::Duration::from_secs(60);
-    let runner = runner(&jobs).options(options).executor(Remote::two_step(&provider)).start().await.unwrap();
+    let looks = Arc::new(Semaphore::new(0));
+    let jobs = Jobs::new(Probe::gated(&stand.store, "held", &looks));
     provider.hold(Point::Create);
     let id = submit(&jobs, one("remote")).await;
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
     provider.reached(Point::Create).await;
     let elsewhere = Jobs::new(Arc::clone(&stand.store));
     assert!(!elsewhere.cancel(&id, &by_alice()).await.unwrap().context_cancelled);
@@ -285,6 +324,7 @@ async fn a_refused_save_begins_nothing(stand: Stand) {
     assert_eq!(provider.count("begin"), 0);
     assert_eq!(end.stops.confirmed, 1);
     assert!(provider.count("stop") > 0, "the refused handle was recorded and stopped");
+    looks.add_permits(1);
     runner.shutdown(support::LONG).await;
 }
 
@@ -294,15 +334,14 @@ async fn h13_a_create_that_lands_after_the_settle_limit_is_saved_and_stopped(sta
     let provider = Provider::default();
     let jobs = Jobs::new(Arc::clone(&stand.store));
     provider.hold(Point::Create);
-    let mut spec = one("remote");
-    spec.executions[0].timeout_seconds = Some(1);
     let runner = runner(&jobs).executor(Remote::one_step(&provider)).start().await.unwrap();
-    let id = submit(&jobs, spec).await;
+    let id = submit(&jobs, one("remote")).await;
     provider.reached(Point::Create).await;
-    let now = until(&jobs, &id, |detail| detail.executions[0].error.is_some()).await;
-    assert_eq!((now.stops.requested, now.stops.open), (1, 1), "no handle, and not sealed: nothing is said");
-    // The attempt ended long ago, and its grace is over, when the create arrives.
     jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+    // There is no grace, so whatever may be dropped is dropped by now.
+    tokio::time::sleep(support::quick_options().poll * 4).await;
+    let now = detail(&jobs, &id).await;
+    assert_eq!((now.stops.requested, now.stops.open), (1, 1), "no handle, and not sealed: nothing is said");
     assert_eq!(runner.running_attempts(), 1, "the request is under way");
     provider.release();
     let end = settled(&jobs, &id).await;
@@ -327,7 +366,7 @@ async fn a_local_cancel_is_driven_while_the_store_is_asked_for_stops(stand: Stan
             None
         })
     });
-    let jobs = Jobs::new(Probe { store: Arc::clone(&stand.store), hook });
+    let jobs = Jobs::new(Probe::new(&stand.store, hook));
     let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
     let id = submit(&jobs, one("remote")).await;
     provider.wait_alive(1).await;

@@ -13,8 +13,8 @@ use beacon_jobs::stop::{Handle, SealedBy, StopItem};
 use beacon_jobs::store::sqlite::SqliteStoreOptions;
 use beacon_jobs::store::{
     Claim, ClaimedJob, CloseStop, ExecutionPage, ExecutionResult, Fence, FinishExecution, FinishJob,
-    JobFilter, JobStore, MemoryStore, NodeEnd, NodeIdentity, Release, SaveHandle, Seal, StartExecution,
-    StartOutcome, StopAnswer, StopUpdate, Submission, TakeStops,
+    HostBound, JobFilter, JobStore, MemoryStore, NodeEnd, NodeIdentity, Release, SaveHandle, Seal,
+    StartExecution, StartOutcome, StopAnswer, StopUpdate, Submission, TakeStops,
 };
 use beacon_jobs::{AttemptId, IncarnationId, JobId};
 use proptest::collection::vec;
@@ -50,7 +50,7 @@ enum Op {
     FinishJob { job: usize, fence: usize, timed_out: bool },
     Release { job: usize, fence: usize, sealed: Vec<Target> },
     TakeStops { executors: usize },
-    RecordStops(Vec<(Target, Option<SealedBy>, u8)>),
+    RecordStops(Vec<(Target, Option<SealedBy>, bool, u8)>),
     CloseStop(Target),
     Heartbeat { old: bool },
     NextNode(NodeEnd),
@@ -150,7 +150,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0..JOBS, age(), vec(target(), 0..3)).prop_map(
             |(job, fence, sealed)| Op::Release { job, fence, sealed }),
         3 => (0..3_usize).prop_map(|executors| Op::TakeStops { executors }),
-        6 => some((target(), proptest::option::of(sealed_by()), 0..8_u8)).prop_map(Op::RecordStops),
+        6 => some((target(), proptest::option::of(sealed_by()), proptest::bool::weighted(0.3), 0..8_u8)).prop_map(Op::RecordStops),
         1 => target().prop_map(Op::CloseStop),
         3 => proptest::bool::weighted(0.2).prop_map(|old| Op::Heartbeat { old }),
         1 => how.prop_map(Op::NextNode),
@@ -377,7 +377,13 @@ impl Pair {
             Op::TakeStops { executors: names } => {
                 let incarnation = self.known.node.unwrap();
                 let hold = Duration::from_secs(5);
-                let take = TakeStops { incarnation, executors: executors(*names), hold, limit: 1000 };
+                let take = TakeStops {
+                    incarnation,
+                    executors: executors(*names),
+                    host_bound: HostBound::default(),
+                    hold,
+                    limit: 1000,
+                };
                 let memory = by_attempt(self.memory.take_stops(&take).await.unwrap());
                 let sqlite = by_attempt(self.sqlite.take_stops(&take).await.unwrap());
                 assert_eq!(memory, sqlite);
@@ -385,11 +391,13 @@ impl Pair {
             Op::RecordStops(updates) => {
                 let updates: Vec<_> = updates
                     .iter()
-                    .map(|(target, seen_seal, answer)| StopUpdate {
+                    .map(|(target, seen_seal, seen_confirmed, answer)| StopUpdate {
                         attempt: self.known.attempt(target.attempt).2,
                         seen_seal: *seen_seal,
+                        seen_confirmed: *seen_confirmed,
                         answer: answer_of(*answer),
                         due_in: Duration::from_secs(3),
+                        watch: true,
                     })
                     .collect();
                 both!(self, record_stops(&updates));

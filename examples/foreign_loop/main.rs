@@ -175,8 +175,10 @@ impl Renderer {
         let update = StopUpdate {
             attempt,
             seen_seal: Some(SealedBy::Minter),
+            seen_confirmed: false,
             answer: StopAnswer::Ended { evidence, seals: false },
             due_in: POLL,
+            watch: false,
         };
         self.store().record_stops(&[update]).await?;
         Ok(())

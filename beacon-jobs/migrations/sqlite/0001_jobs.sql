@@ -111,6 +111,7 @@ CREATE TABLE beacon_nodes (
     incarnation BLOB PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
     process TEXT NOT NULL,              -- JSON
+    host TEXT NOT NULL,                 -- of the process
     executors TEXT NOT NULL,            -- JSON array
     lease_until INTEGER NOT NULL,
     ended_at INTEGER,

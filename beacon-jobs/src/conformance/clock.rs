@@ -7,6 +7,8 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 
+const START: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
+
 /// A clock that stands still until it is told to move.
 ///
 /// It starts at 2026-01-01T00:00:00Z.
@@ -19,7 +21,7 @@ impl ManualClock {
     /// A clock of its own.
     #[must_use]
     pub fn new() -> Self {
-        Self { now: watch::Sender::new(datetime!(2026-01-01 00:00 UTC)) }
+        Self { now: watch::Sender::new(START) }
     }
 
     /// Moves the time on. Every sleep that ends by then completes.
@@ -44,6 +46,10 @@ impl Default for ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> OffsetDateTime {
         *self.now.borrow()
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::try_from(self.now() - START).unwrap_or_default()
     }
 
     async fn sleep(&self, duration: Duration) {

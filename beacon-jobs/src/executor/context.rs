@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::ExecuteError;
 use super::flights::Flights;
+use super::lease::Lease;
 use crate::cancel::CancelReason;
 use crate::clock::Clock;
 use crate::context::Scope;
@@ -60,6 +61,7 @@ pub struct ExecutionContext {
     /// A request was answered after the handle was saved: the work has begun.
     begun: AtomicBool,
     flights: Flights,
+    lease: Arc<Lease>,
     store: Arc<dyn JobStore>,
     clock: Arc<dyn Clock>,
 }
@@ -70,6 +72,7 @@ impl ExecutionContext {
         fence: Fence,
         permit: Permit,
         scope: Arc<Scope>,
+        lease: Arc<Lease>,
         store: Arc<dyn JobStore>,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -85,6 +88,7 @@ impl ExecutionContext {
             saved: AtomicBool::new(false),
             begun: AtomicBool::new(false),
             flights: Flights::default(),
+            lease,
             store,
             clock,
         }
@@ -161,7 +165,8 @@ impl ExecutionContext {
     /// Sends a request that creates or begins remote work, and waits for its reply.
     ///
     /// Whether the attempt may still begin anything is looked at right before the request is first
-    /// polled, and a cancel taken in this process holds it back while it commits. Once sent, it
+    /// polled, and a cancel taken in this process holds it back while it commits. So does the node's
+    /// lease when it may have run out, as after a freeze, until the store has renewed it. Once sent, it
     /// counts as under way until it has ended or `deadline` has passed, and the attempt is not
     /// sealed before.
     ///
@@ -179,16 +184,22 @@ impl ExecutionContext {
     {
         let mut request = pin!(request);
         let mut flight = None;
-        let first = {
+        let first = loop {
             let request = request.as_mut();
             let flight = &mut flight;
-            self.scope
-                .enter(move |cx| {
-                    self.check_permit()?;
-                    *flight = Some(self.flights.take_off(self.clock.now() + deadline));
-                    Ok::<_, ExecuteError>(request.poll(cx))
-                })
-                .await?
+            let first = self.scope.enter(move |cx| {
+                self.check_permit()?;
+                if self.lease.may_be_over(&*self.clock) {
+                    return Ok(None);
+                }
+                *flight = Some(self.flights.take_off(self.clock.now() + deadline));
+                Ok::<_, ExecuteError>(Some(request.poll(cx)))
+            });
+            if let Some(first) = first.await? {
+                break first;
+            }
+            // The next heartbeat tells, or the end of the attempt.
+            self.token.run_until_cancelled(self.lease.renewed(&*self.clock)).await;
         };
         let output = match first {
             Poll::Ready(output) => Some(output),

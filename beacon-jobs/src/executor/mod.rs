@@ -6,6 +6,7 @@ mod context;
 mod error;
 mod flights;
 pub mod function;
+mod lease;
 #[cfg(all(feature = "process", unix))]
 pub mod process;
 
@@ -18,6 +19,7 @@ pub use capabilities::{Capabilities, Reach};
 pub use context::ExecutionContext;
 pub(crate) use context::{Attempt, Permit};
 pub use error::ExecuteError;
+pub(crate) use lease::Lease;
 
 use crate::error::Result;
 use crate::stop::{Handle, StopError, StopRequest, StopStatus};

@@ -161,6 +161,7 @@ impl Prepared {
             self.run.claimed.fence,
             permit,
             Arc::clone(&self.run.scope),
+            Arc::clone(&node.lease),
             Arc::clone(node.store()),
             Arc::clone(node.jobs.clock()),
         );

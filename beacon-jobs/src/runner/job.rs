@@ -48,7 +48,8 @@ impl JobRun {
 }
 
 /// Runs a claimed job in a task of its own.
-pub(super) fn spawn(node: &Arc<Node>, claimed: ClaimedJob, context: JobContext) {
+pub(super) fn spawn(node: &Arc<Node>, mut claimed: ClaimedJob, context: JobContext) {
+    claimed.times_of(node.clock().now());
     let scope = Arc::clone(context.scope());
     let no_more = node.draining.child_token();
     node.running.insert(claimed.id.clone(), RunningJob { fence: claimed.fence, scope: Arc::clone(&scope) });

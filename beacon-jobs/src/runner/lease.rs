@@ -21,8 +21,12 @@ pub(super) async fn join(node: &Node) -> Result<IncarnationId> {
     let mut seen: Option<NodeRecord> = None;
     loop {
         end_dead_nodes(node).await?;
+        let asked = node.clock().uptime();
         let other = match node.store().join(&identity, node.options.lease).await? {
-            Joined::Joined => return Ok(identity.incarnation),
+            Joined::Joined => {
+                node.lease.granted(asked, node.options.lease);
+                return Ok(identity.incarnation);
+            }
             Joined::Occupied(other) => other,
         };
         let liveness = other.node.process.liveness();
@@ -67,8 +71,10 @@ pub(super) async fn keep(node: Arc<Node>) {
     let never = tokio::sync::Notify::new();
     while node.pause(&never, beat).await {
         let Some(incarnation) = *node.incarnation.borrow() else { continue };
+        let asked = node.clock().uptime();
         match node.store().heartbeat(incarnation, node.options.lease).await {
             Ok(Heartbeat::Alive) => {
+                node.lease.granted(asked, node.options.lease);
                 if let Err(error) = end_dead_nodes(&node).await {
                     tracing::warn!(%error, "dead nodes could not be recorded");
                 }

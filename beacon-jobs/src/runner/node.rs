@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
+use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,7 +18,8 @@ use crate::cancel::CancelReason;
 use crate::clock::Clock;
 use crate::context::Scope;
 use crate::error::Result;
-use crate::executor::Executor;
+use crate::executor::{Executor, Lease};
+use crate::host::ProcessIdentity;
 use crate::id::{AttemptId, IncarnationId, JobId};
 use crate::jobs::Jobs;
 use crate::store::JobStore;
@@ -28,8 +30,11 @@ pub(super) struct Node {
     pub(super) options: RunnerOptions,
     pub(super) executors: BTreeMap<String, Arc<dyn Executor>>,
     pub(super) limits: Limits,
+    /// The host that this is.
+    pub(super) host: String,
     /// This life of the node; `None` while a lost one settles.
     pub(super) incarnation: watch::Sender<Option<IncarnationId>>,
+    pub(super) lease: Arc<Lease>,
     pub(super) running: DashMap<JobId, RunningJob>,
     pub(super) attempts: DashMap<AttemptId, Arc<AttemptControl>>,
     /// Job and attempt tasks.
@@ -62,7 +67,9 @@ impl Node {
             limits: Limits::new(options.max_executions, &options.max_per_executor),
             options,
             executors,
+            host: ProcessIdentity::current().host(),
             incarnation: watch::Sender::new(None),
+            lease: Arc::default(),
             running: DashMap::new(),
             attempts: DashMap::new(),
             work: TaskTracker::new(),
@@ -102,6 +109,11 @@ impl Node {
     /// The jobs that the store is to be asked about.
     pub(super) fn named(&self) -> Vec<JobId> {
         std::mem::take(&mut *self.named.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
+    }
+
+    /// A time of the store's clock on the node's own, given what the store's showed just now.
+    pub(super) fn local(&self, at: OffsetDateTime, read_at: OffsetDateTime) -> OffsetDateTime {
+        self.clock().now() + (at - read_at)
     }
 
     /// Ends all contexts without a word to the store.

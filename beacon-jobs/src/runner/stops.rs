@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,16 +10,19 @@ use tokio_util::task::TaskTracker;
 use super::node::Node;
 use crate::cancel::CancelOutcome;
 use crate::clock::{until, within};
-use crate::executor::{Capabilities, Executor};
+use crate::executor::{Capabilities, Executor, Reach};
 use crate::id::AttemptId;
 use crate::mutation::{Mutation, is_broken};
 use crate::stop::{Minter, SealedBy, StopItem, StopRequest, StopState, StopStatus};
-use crate::store::{Seal, StopAnswer, StopUpdate, TakeStops};
+use crate::store::{HostBound, Seal, StopAnswer, StopUpdate, TakeStops};
 
 /// How many stop calls may be under way at once.
 const MOST_CALLS: usize = 256;
 const BATCH: u32 = 256;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// For how long a confirmation that rests on time is looked at again, where the provider sets its
+/// work no limit of life.
+const UNLIMITED_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// Drives open stops until they are settled.
 #[derive(Debug)]
@@ -85,6 +88,7 @@ impl StopDriver {
         let take = TakeStops {
             incarnation,
             executors: self.node.executor_names(),
+            host_bound: self.host_bound(),
             // Twice at once is harmless, for stops are idempotent; a lost answer costs this long.
             hold: self.node.options.poll * 5,
             limit: BATCH,
@@ -101,9 +105,25 @@ impl StopDriver {
         }
     }
 
+    fn host_bound(&self) -> HostBound {
+        let bound: BTreeMap<_, _> = self
+            .node
+            .executors
+            .iter()
+            .map(|(name, executor)| (name, executor.capabilities()))
+            .filter(|(_, capabilities)| capabilities.reach == Reach::ThisHost)
+            .collect();
+        HostBound {
+            here: self.node.host.clone(),
+            missing_after: bound.values().map(|it| it.confirm_limit).max().unwrap_or_default(),
+            executors: bound.into_keys().cloned().collect(),
+        }
+    }
+
     /// Makes one stop call, in a task of its own; while one is under way for the same attempt, the
     /// item waits for its end.
-    fn drive(self: &Arc<Self>, item: StopItem) {
+    fn drive(self: &Arc<Self>, mut item: StopItem) {
+        item.times_of(self.node.clock().now());
         if let Some(control) = self.node.attempts.get(&item.attempt) {
             control.hasten(item.force_at);
         }
@@ -138,9 +158,12 @@ impl StopDriver {
         let node = &self.node;
         let Some(executor) = node.executors.get(&item.executor).map(Arc::clone) else { return };
         let capabilities = executor.capabilities();
-        if item.sealed.is_none() {
-            item.sealed = self.seal(&item, &capabilities).await;
-            if item.sealed.is_some() && item.handle.is_none() {
+        if capabilities.reach == Reach::ThisHost && item.host != node.host {
+            return self.leave_to_its_host(&item, &capabilities).await;
+        }
+        if matches!(item.sealed, None | Some(SealedBy::Time)) {
+            item.sealed = self.seal(&item, &capabilities).await.or(item.sealed);
+            if item.sealed.is_some() && item.handle.is_none() && item.state != StopState::Confirmed {
                 // Its minter may have saved a handle since the item was read. Sealed, it will not save
                 // another one, so what is read now is the truth; the seal made the stop due at once.
                 node.wake.stops.notify_one();
@@ -153,16 +176,49 @@ impl StopDriver {
             (None, Some(_)) => never_saved(&capabilities),
             (Some(_), _) => self.ask(&*executor, &item, &capabilities).await,
         };
-        let due_in = self.due_in(&item, ask_again);
-        let update = StopUpdate { attempt: item.attempt, seen_seal: item.sealed, answer, due_in };
+        self.record(&item, &capabilities, answer, self.due_in(&item, ask_again)).await;
+    }
+
+    async fn record(
+        &self,
+        item: &StopItem,
+        capabilities: &Capabilities,
+        answer: StopAnswer,
+        due_in: Duration,
+    ) {
+        let node = &self.node;
+        let seen_confirmed = item.state == StopState::Confirmed;
+        let lifetime = capabilities.lifetime_limit.unwrap_or(UNLIMITED_LIFE);
+        let watch = node.clock().now() < item.requested_at + lifetime;
+        let due_in = if seen_confirmed { node.options.max_stop_pause } else { due_in };
+        let update = StopUpdate {
+            attempt: item.attempt,
+            seen_seal: item.sealed,
+            seen_confirmed,
+            answer,
+            due_in,
+            watch,
+        };
         let store = node.store();
         let recorded = node.persist("stop", || store.record_stops(std::slice::from_ref(&update))).await;
         match recorded.and_then(|mut states| states.pop()).flatten() {
+            Some(StopState::Confirmed) if seen_confirmed => {}
             Some(StopState::Confirmed) => {
                 tracing::info!(job.id = %item.job, index = item.index, attempt = %item.attempt, "stop confirmed");
             }
             Some(_) => self.put_off(node.clock().now() + due_in),
             None => {}
+        }
+    }
+
+    /// Says of a stop that only another host can drive, and has not, that it is not confirmed.
+    async fn leave_to_its_host(&self, item: &StopItem, capabilities: &Capabilities) {
+        if self.is_overdue(item, capabilities) && item.state != StopState::Unconfirmed {
+            let why =
+                format!("only its host {} can end it and show the end, and has not been heard of", item.host);
+            let answer = StopAnswer::Unconfirmed { why, settled: true, again: true };
+            // Due at once: the host may come back at any time.
+            self.record(item, capabilities, answer, Duration::ZERO).await;
         }
     }
 
@@ -175,11 +231,15 @@ impl StopDriver {
         let by = match item.minter {
             // Its task is here, and knows better than a lease that has run out.
             _ if node.attempts.get(&item.attempt).is_some_and(|attempt| attempt.is_minted) => return None,
+            _ if mine && item.sealed.is_some() => return None,
             _ if mine => SealedBy::Minter,
             Minter::Ended(at) if now >= at + capabilities.start_deadline => SealedBy::Ended,
             Minter::Expired(at) if now >= at + capabilities.start_deadline => SealedBy::Time,
             _ => return None,
         };
+        if item.sealed == Some(by) {
+            return None;
+        }
         let seal = Seal { attempt: item.attempt, by };
         let store = node.store();
         node.persist("seal", || store.seal(std::slice::from_ref(&seal))).await.map(|()| by)

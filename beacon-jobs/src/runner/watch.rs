@@ -73,7 +73,7 @@ async fn look(node: &Node, ids: &[JobId]) -> Result<()> {
             Some(job) if job.status == JobStatus::Cancelled => {
                 let (by, reason) = job.cancelled_by.clone().unwrap_or_default();
                 local.scope.cancel(CancelReason::Requested { by, reason });
-                force_at.extend(job.force_at.map(|at| (id, at)));
+                force_at.extend(job.force_at.map(|at| (id, node.local(at, job.read_at))));
             }
             // Running, or with an outcome that is our own doing.
             Some(job) if job.fence == Some(local.fence) => {}

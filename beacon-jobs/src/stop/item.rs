@@ -38,7 +38,7 @@ pub enum Minter {
     Ended(OffsetDateTime),
 }
 
-/// An open stop, as a work item.
+/// A stop that is to be driven, as a work item: an open one, or a confirmed one that is watched.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StopItem {
     /// The attempt to end.
@@ -53,6 +53,8 @@ pub struct StopItem {
     pub incarnation: IncarnationId,
     /// What is known of that incarnation.
     pub minter: Minter,
+    /// The [host](crate::host::ProcessIdentity::host) of that incarnation.
+    pub host: String,
     /// Its handle, if one was saved.
     pub handle: Option<Handle>,
     /// What its seal rests on, if it is sealed.
@@ -67,4 +69,21 @@ pub struct StopItem {
     pub requested_at: OffsetDateTime,
     /// How many answers were recorded so far.
     pub tries: u32,
+    /// When the store read all this: the one time that says, on another clock, how long ago or how
+    /// soon the others are.
+    pub read_at: OffsetDateTime,
+}
+
+impl StopItem {
+    /// Tells all its times on another clock, which shows `now` at this moment. Clocks of nodes and
+    /// of the store differ.
+    pub(crate) fn times_of(&mut self, now: OffsetDateTime) {
+        let ahead = now - self.read_at;
+        for time in [&mut self.force_at, &mut self.requested_at, &mut self.read_at] {
+            *time += ahead;
+        }
+        if let Minter::Expired(at) | Minter::Ended(at) = &mut self.minter {
+            *at += ahead;
+        }
+    }
 }

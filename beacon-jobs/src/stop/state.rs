@@ -11,8 +11,8 @@ use crate::job::words;
 /// ```text
 /// not_needed   or   requested ─→ acknowledged ─→ confirmed      or unconfirmed (with why)
 /// ```
-/// It only moves forward; only a later handle or seal of the incarnation that minted the attempt
-/// reopens a confirmed stop, and says so.
+/// It only moves forward; only a later handle or seal of the incarnation that minted the attempt,
+/// or a later sight of its work alive, reopens a confirmed stop, and says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StopState {

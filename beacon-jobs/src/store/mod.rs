@@ -28,7 +28,7 @@ pub use progress::{
 };
 pub use query::{ExecutionPage, JobFilter, JobList};
 pub use signal::{Signal, SignalSender, Signals};
-pub use stops::{CloseStop, CloseStopOutcome, StopAnswer, StopUpdate, TakeStops};
+pub use stops::{CloseStop, CloseStopOutcome, HostBound, StopAnswer, StopUpdate, TakeStops};
 pub use submit::{Submission, Submitted};
 
 use crate::cancel::{CancelOutcome, CancelRequest};
@@ -234,17 +234,26 @@ pub trait JobStore: Display + Debug + Send + Sync + 'static {
     /// When dropped, the outcome may or may not be recorded; the same call again tells.
     async fn finish_job(&self, finish: &FinishJob) -> Result<FinishJobOutcome>;
 
-    /// Takes open stops that are due, of these executors, those first that have been due longest,
+    /// Takes stops that are due, of these executors, those first that have been due longest,
     /// and makes them due again after [`TakeStops::hold`], so that others do not drive them
-    /// meanwhile.
+    /// meanwhile. Open ones are due until they are settled, and some settled ones are watched.
     ///
     /// # Cancellation safety
     /// When dropped, stops may be held back for that time.
     async fn take_stops(&self, take: &TakeStops) -> Result<Vec<StopItem>>;
 
-    /// Records what stop calls brought. An end is recorded as confirmed only if the attempt was
-    /// seen sealed before the call, or the stop itself seals it; else as acknowledged. Returns the
-    /// state each attempt is now in, `None` for an unknown one.
+    /// Records what stop calls brought. Returns the state each attempt is now in, `None` for an
+    /// unknown one.
+    ///
+    /// | stop | `Ended` | `Acknowledged` | `Nothing`, `Unconfirmed` |
+    /// |---|---|---|---|
+    /// | not requested | `not_needed` | `not_needed` | `not_needed` |
+    /// | open, the attempt seen sealed before the call, or the stop itself seals it | `confirmed`; watched if the seal is by time and [`StopUpdate::watch`] | `acknowledged` | no change, `unconfirmed` |
+    /// | open, otherwise | `acknowledged` | `acknowledged` | no change, `unconfirmed` |
+    /// | confirmed, and so before the call | `confirmed` | open again, `acknowledged` | no change |
+    /// | confirmed since the call began | no change | no change | no change |
+    ///
+    /// What was shown as `unconfirmed` stays so until it is confirmed.
     ///
     /// # Cancellation safety
     /// When dropped, the answer may or may not be recorded.
@@ -261,7 +270,8 @@ pub trait JobStore: Display + Debug + Send + Sync + 'static {
         Signals::none()
     }
 
-    /// Deletes jobs that had their outcome longer than `keep` ago and have no open stop, at most
+    /// Deletes jobs that had their outcome longer than `keep` ago and have no stop that is open or
+    /// watched, at most
     /// `limit` of them, and ended nodes to which nothing refers. Returns how many jobs.
     ///
     /// # Cancellation safety

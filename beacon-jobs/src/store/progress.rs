@@ -64,10 +64,24 @@ pub struct ClaimedJob {
     pub fence: Fence,
     /// Its rules; `executions` is empty here.
     pub rules: JobSpec,
-    /// When it was first taken, by the store's clock.
+    /// When it was taken now, by the store's clock, as all times here.
+    pub read_at: OffsetDateTime,
+    /// When it was first taken.
     pub started_at: OffsetDateTime,
     /// All its executions, in the order of the list.
     pub executions: Vec<ClaimedExecution>,
+}
+
+impl ClaimedJob {
+    /// Tells all its times on another clock, which shows `now` at this moment. Clocks of nodes and
+    /// of the store differ.
+    pub(crate) fn times_of(&mut self, now: OffsetDateTime) {
+        let ahead = now - self.read_at;
+        self.read_at += ahead;
+        self.started_at += ahead;
+        let attempts = self.executions.iter_mut().filter_map(|execution| execution.last_attempt.as_mut());
+        attempts.for_each(|attempt| attempt.started_at += ahead);
+    }
 }
 
 /// An execution of a job that was taken.
@@ -103,6 +117,8 @@ pub struct PastAttempt {
 pub struct HeldJob {
     /// The job.
     pub id: JobId,
+    /// When this was read, by the store's clock.
+    pub read_at: OffsetDateTime,
     /// Its status.
     pub status: JobStatus,
     /// Who holds it, if somebody does.

@@ -12,10 +12,26 @@ pub struct TakeStops {
     pub incarnation: IncarnationId,
     /// The executors that it has.
     pub executors: Vec<String>,
+    /// Those of them whose work can be ended only from [the host](crate::host::ProcessIdentity::host)
+    /// on which it was begun. Of these a stop is taken only on that host; or by anybody, once, when
+    /// it has been open for [`HostBound::missing_after`] and is not shown as unconfirmed: so that somebody
+    /// says it.
+    pub host_bound: HostBound,
     /// For how long others leave them alone.
     pub hold: Duration,
     /// How many at most.
     pub limit: u32,
+}
+
+/// What a node does about work that can be ended only from its own host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostBound {
+    /// The executors of such work.
+    pub executors: Vec<String>,
+    /// The host of the node that asks.
+    pub here: String,
+    /// After how long another host counts as missing.
+    pub missing_after: Duration,
 }
 
 /// What a stop call brought.
@@ -25,10 +41,16 @@ pub struct StopUpdate {
     pub attempt: AttemptId,
     /// The seal of the attempt as it was read *before* the call that brought this.
     pub seen_seal: Option<SealedBy>,
+    /// Whether the stop had been confirmed *before* that call: then an acknowledgement is a sight of
+    /// work that lives after all, and opens the stop again.
+    pub seen_confirmed: bool,
     /// What it brought.
     pub answer: StopAnswer,
-    /// When the stop is due again, if it stays open.
+    /// When the stop is due again, if it stays open or is watched.
     pub due_in: Duration,
+    /// Whether a stop whose confirmation rests on a [seal by time](SealedBy::Time) is asked again:
+    /// a frozen process may yet thaw and begin the work.
+    pub watch: bool,
 }
 
 /// The answers that move a stop forward.

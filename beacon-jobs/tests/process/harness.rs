@@ -77,6 +77,20 @@ impl Around {
         Some(events.lines().any(|line| line == "populated 1"))
     }
 
+    /// Who lives in the cgroup, and in those below it.
+    fn living(&self) -> Vec<String> {
+        let mut living = Vec::new();
+        let mut folders: Vec<PathBuf> = self.cgroup.iter().cloned().collect();
+        while let Some(folder) = folders.pop() {
+            // One that is gone had nobody left.
+            let procs = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+            living.extend(procs.lines().map(str::to_owned));
+            let inner = fs::read_dir(&folder).into_iter().flatten().flatten();
+            folders.extend(inner.map(|entry| entry.path()).filter(|path| path.is_dir()));
+        }
+        living
+    }
+
     /// Waits until something has been written to the file.
     pub(crate) async fn written(&self, name: &str) {
         wait_for(|| self.size(name) > 0).await;
@@ -106,7 +120,14 @@ impl Around {
         assert_eq!(before, self.sizes(), "somebody still writes");
     }
 
-    /// As above, but waits for it.
+    /// As above, but a supervisor that has said its last may not be through with its exit.
+    pub(crate) async fn assert_nothing_lives_but(&self, supervisor: i64) {
+        let supervisor = supervisor.to_string();
+        assert!(self.living().iter().all(|pid| *pid == supervisor), "{:?} live", self.living());
+        self.nothing_lives().await;
+    }
+
+    /// Waits until nothing lives any more.
     pub(crate) async fn nothing_lives(&self) {
         wait_for(|| self.is_populated() != Some(true)).await;
         self.assert_nothing_lives().await;

@@ -101,6 +101,10 @@ impl Runner {
         self.process.wait().unwrap();
     }
 
+    fn supervisor(&self) -> i64 {
+        self.handle.as_value()["process"]["pid"].as_i64().unwrap()
+    }
+
     fn successor(&self) -> ProcessExecutor {
         ProcessExecutor::builder().supervisor_program(self.around.path("supervisor")).build()
     }
@@ -116,7 +120,7 @@ async fn a_runner_that_is_killed_leaves_nothing_and_its_successor_can_show_it() 
         let mut runner = Runner::start(cgroup).await;
         runner.kill();
         let evidence = confirmed(&runner.successor(), &runner.handle, &runner.request()).await;
-        runner.around.assert_nothing_lives().await;
+        runner.around.assert_nothing_lives_but(runner.supervisor()).await;
         assert_eq!(evidence["level"], runner.level, "{evidence}");
         assert!(evidence["shown_by"].is_string(), "{evidence}");
     }
@@ -129,8 +133,8 @@ async fn what_survives_both_the_runner_and_the_supervisor_is_swept_by_the_succes
         // So that it does not see its supervisor die.
         let pid = Pid::from_child(&runner.process);
         kill_process(pid, Signal::STOP).unwrap();
-        let supervisor = runner.handle.as_value()["process"]["pid"].as_i64().unwrap();
-        kill_process(Pid::from_raw(supervisor.try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
+        let supervisor = Pid::from_raw(runner.supervisor().try_into().unwrap()).unwrap();
+        kill_process(supervisor, Signal::KILL).unwrap();
         runner.kill();
         let successor = runner.successor();
         // The command itself died with its supervisor, before anybody came to sweep.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use beacon_jobs::cancel::{CancelOutcome, CancelRequest};
 use beacon_jobs::job::{AuditAction, JobSpec, JobStatus};
-use beacon_jobs::stop::{SealedBy, StopState};
+use beacon_jobs::stop::StopState;
 use beacon_jobs::store::snapshot::{AttemptSnapshot, JobSnapshot, Snapshot, StopSnapshot};
 use beacon_jobs::store::*;
 use beacon_jobs::{AttemptId, IncarnationId, JobId};
@@ -408,7 +408,7 @@ impl World {
         if let Some(id) = flights {
             return Some(format!("a request of {} is on its way", short(id)));
         }
-        let orphan = self.alive().into_iter().find(|id| !self.is_let_off(&truth, *id));
+        let orphan = self.alive().first().copied();
         if let Some(id) = orphan {
             return Some(format!("{} is alive", short(id)));
         }
@@ -420,18 +420,6 @@ impl World {
             (jobs + attempts + contexts > 0)
                 .then(|| format!("n{}: {jobs} jobs, {attempts} attempts, {contexts} contexts", life.node))
         })
-    }
-
-    /// A stop confirmed under a seal by time is not asked again when its node has thawed and died.
-    fn is_let_off(&self, truth: &Truth, id: AttemptId) -> bool {
-        let minter = truth.minted.get(&id);
-        if self.lives().iter().any(|life| Some(&life.number) == minter) {
-            return false;
-        }
-        let row = truth.snapshot.attempts.get(&id);
-        let stop = row.and_then(|row| row.stop.as_ref());
-        stop.is_some_and(|stop| stop.state == StopState::Confirmed && sealed_by(stop) == Some("time"))
-            && row.is_some_and(|row| row.sealed == Some(SealedBy::Time))
     }
 
     /// Compares the record of what was done with what was done.

@@ -68,7 +68,8 @@ impl fmt::Display for Figures {
         write!(
             f,
             "{} seeds: {} cancels, {} crashes, {} freezes, {} drains, {} leases lost, {} faults of store and \
-             provider, {} works begun, {} stops confirmed, {} let off, orphans = {}",
+             provider, {} works begun, {} stops confirmed, {} alive for a while \
+             after a confirmation that rests on time, orphans = {}",
             self.seeds,
             self.cancels,
             self.crashes,

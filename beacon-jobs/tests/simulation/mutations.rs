@@ -48,8 +48,9 @@ pub enum Break {
     RetryDoesNotWait,
     /// There is a stop to drive only where a handle was saved.
     StopOnlyWithHandle,
-    /// A node that comes back after its lease does not seal what it had begun.
-    ThawedNodeDoesNotReopen,
+    /// A confirmation that rests on time is not looked at again, nor reopened by the node that
+    /// comes back.
+    NothingReopens,
     /// An ended node's attempts are sealed at once, while its requests may be on their way.
     NoCallDeadlineAfterTheEnd,
     /// Requests that create or begin are sent without the runner's knowledge.
@@ -154,7 +155,7 @@ impl World {
 
     pub fn alter_seals(&self, seals: &[Seal]) -> Vec<Seal> {
         let mut seals = seals.to_vec();
-        if self.breaks(Break::ThawedNodeDoesNotReopen) {
+        if self.breaks(Break::NothingReopens) {
             let attempts = self.store.snapshot().attempts;
             let by_time = |seal: &Seal| {
                 attempts.get(&seal.attempt).is_some_and(|row| row.sealed == Some(SealedBy::Time))
@@ -180,6 +181,11 @@ impl World {
 
     pub fn alter_updates(&self, updates: &[StopUpdate]) -> Vec<StopUpdate> {
         let mut updates = updates.to_vec();
+        if self.breaks(Break::NothingReopens) {
+            for update in &mut updates {
+                update.watch = false;
+            }
+        }
         if self.breaks(Break::NoSeal) {
             for update in &mut updates {
                 if let StopAnswer::Ended { seals, .. } = &mut update.answer {

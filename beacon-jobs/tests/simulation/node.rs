@@ -44,6 +44,9 @@ impl Clock for WorldClock {
     fn now(&self) -> OffsetDateTime {
         self.time()
     }
+    fn uptime(&self) -> Duration {
+        self.elapsed()
+    }
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }
@@ -136,12 +139,17 @@ impl Life {
 pub struct NodeClock {
     pub life: Arc<Life>,
     pub clock: WorldClock,
+    /// How far its wall time is ahead of the store's, or behind.
+    pub ahead: time::Duration,
 }
 
 #[async_trait]
 impl Clock for NodeClock {
     fn now(&self) -> OffsetDateTime {
-        self.clock.time()
+        self.clock.time() + self.ahead
+    }
+    fn uptime(&self) -> Duration {
+        self.clock.elapsed()
     }
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;

@@ -109,7 +109,7 @@ mutations!(
     a_take_over_of_what_only_lacks_its_outcome = Break::FinishedJobNotTakenOver,
     a_retry_that_waits = Break::RetryDoesNotWait,
     a_stop_where_no_handle_is_known = Break::StopOnlyWithHandle,
-    a_seal_by_the_thawed = Break::ThawedNodeDoesNotReopen,
+    a_watch_of_confirmations_by_time = Break::NothingReopens,
     a_call_deadline_after_the_end = Break::NoCallDeadlineAfterTheEnd,
     requests_that_are_counted = Break::RequestsAreNotCounted,
     flights_that_are_counted = Break::Core(Mutation::FlightsAreNotCounted),

@@ -16,6 +16,8 @@ pub struct Script {
     pub lease: Duration,
     pub poll: Duration,
     pub max_executions: usize,
+    /// How far each node's wall time is ahead of the store's.
+    pub ahead: Vec<time::Duration>,
     pub faults: Faults,
     pub steps: Vec<(Duration, Step)>,
 }
@@ -144,7 +146,13 @@ impl Script {
             draw_disaster(rng, nodes, at, &mut steps);
         }
         steps.sort_by_key(|(at, _)| *at);
-        Self { nodes, lease, poll, max_executions, faults, steps }
+        let clocks_differ = rng.percent(40);
+        let ahead = (0..nodes).map(|_| {
+            let millis = i64::try_from(rng.within(0, 600_000)).unwrap() - 300_000;
+            time::Duration::milliseconds(if clocks_differ { millis } else { 0 })
+        });
+        let ahead = ahead.collect();
+        Self { nodes, lease, poll, max_executions, ahead, faults, steps }
     }
 }
 

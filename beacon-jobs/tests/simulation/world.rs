@@ -266,11 +266,12 @@ impl World {
         let life = Arc::new(Life::new(node, number));
         self.slots.lock().unwrap()[node] = Some(Arc::clone(&life));
         self.log(|| format!("n{node} life {number} starts"));
+        let ahead = self.script.ahead[node];
         let signals = SignalSender::new();
         tokio::spawn(Arc::clone(self).pass_signals_on(Arc::clone(&life), signals.clone()));
         let store = FaultyStore { world: Arc::clone(self), life: Arc::clone(&life), signals };
         let jobs = Jobs::builder(store)
-            .clock(Arc::new(NodeClock { life: Arc::clone(&life), clock: self.clock }))
+            .clock(Arc::new(NodeClock { life: Arc::clone(&life), clock: self.clock, ahead }))
             .ids(Arc::new(self.names.clone()))
             .poll(self.script.poll)
             .build();
@@ -517,7 +518,7 @@ impl World {
                 self.violate("P7 everything ends after healing", || left);
             }
         }
-        let let_off = self.alive().len() as u64;
+        let let_off = self.truth.lock().unwrap().let_off.len() as u64;
         self.figures(|figures| figures.let_off += let_off);
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use beacon_jobs::cancel::CancelOutcome;
 use beacon_jobs::job::JobStatus;
 use beacon_jobs::store::sqlite::{SqliteStore, SqliteStoreOptions};
-use beacon_jobs::store::{ExecutionPage, JobStore, SaveOutcome, TakeStops};
+use beacon_jobs::store::{ExecutionPage, HostBound, JobStore, SaveOutcome, TakeStops};
 use beacon_jobs::{ErrorKind, RandomIds};
 use serde_json::{Value, json};
 use sqlx::Executor;
@@ -157,6 +157,7 @@ async fn damaged_rows_are_corrupt_and_stop_nobody_else() {
     let take = TakeStops {
         incarnation: bed.node,
         executors: vec![DOUBLE.into()],
+        host_bound: HostBound::default(),
         hold: Duration::from_secs(1),
         limit: 10,
     };

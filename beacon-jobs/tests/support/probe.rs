@@ -12,6 +12,7 @@ use beacon_jobs::job::{AuditEntry, JobDetail};
 use beacon_jobs::stop::{StopItem, StopState};
 use beacon_jobs::store::*;
 use beacon_jobs::{Error, IncarnationId, JobId, Result};
+use tokio::sync::Semaphore;
 
 /// What the hook says: go on, or answer with this error instead.
 pub type Answer = Pin<Box<dyn Future<Output = Option<Error>> + Send>>;
@@ -37,6 +38,25 @@ impl fmt::Display for Probe {
 }
 
 impl Probe {
+    pub fn new(store: &Arc<dyn JobStore>, hook: Hook) -> Self {
+        Self { store: Arc::clone(store), hook }
+    }
+
+    /// A store on which calls of this name wait for a permit, that they give back.
+    pub fn gated(store: &Arc<dyn JobStore>, call: &'static str, gate: &Arc<Semaphore>) -> Self {
+        let gate = Arc::clone(gate);
+        let hook: Hook = Arc::new(move |name, before| {
+            let gate = Arc::clone(&gate);
+            Box::pin(async move {
+                if name == call && before {
+                    let _permit = gate.acquire().await;
+                }
+                None
+            })
+        });
+        Self::new(store, hook)
+    }
+
     async fn around<T>(&self, name: &'static str, call: impl Future<Output = Result<T>> + Send) -> Result<T>
     where
         T: Send,

@@ -111,6 +111,10 @@ impl Provider {
         self.with(|state| state.lose_begin_reply = true);
     }
 
+    pub fn set(&self, attempt: AttemptId, work: Work) {
+        self.with(|state| state.work.insert(attempt, work));
+    }
+
     pub fn finish(&self, attempt: AttemptId) {
         self.with(|state| state.work.insert(attempt, Work::Done));
     }
@@ -124,9 +128,7 @@ impl Provider {
     }
 
     pub fn alive(&self) -> Vec<AttemptId> {
-        self.with(|state| {
-            state.work.iter().filter(|(_, work)| **work == Work::Alive).map(|(id, _)| *id).collect()
-        })
+        self.with(|state| State2(state).alive())
     }
 
     pub fn calls(&self) -> Vec<String> {
@@ -140,8 +142,7 @@ impl Provider {
     /// Waits until this many are alive.
     pub async fn wait_alive(&self, count: usize) -> Vec<AttemptId> {
         self.wait(&format!("{count} alive"), |state| {
-            let alive: Vec<_> =
-                state.0.work.iter().filter(|(_, work)| **work == Work::Alive).map(|(id, _)| *id).collect();
+            let alive = state.alive();
             (alive.len() == count).then_some(alive)
         })
         .await
@@ -163,6 +164,14 @@ pub struct State2<'a>(&'a State);
 impl State2<'_> {
     pub fn work(&self, attempt: AttemptId) -> Option<Work> {
         self.0.work.get(&attempt).copied()
+    }
+
+    pub fn alive(&self) -> Vec<AttemptId> {
+        self.0.work.iter().filter(|(_, work)| **work == Work::Alive).map(|(id, _)| *id).collect()
+    }
+
+    pub fn first(&self) -> Option<AttemptId> {
+        self.0.work.keys().next().copied()
     }
 
     pub fn count(&self, call: &str) -> usize {

@@ -28,6 +28,10 @@ impl Clock for TokioClock {
         OffsetDateTime::UNIX_EPOCH + self.start.elapsed()
     }
 
+    fn uptime(&self) -> Duration {
+        self.start.elapsed()
+    }
+
     #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is given")]
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;

@@ -107,8 +107,14 @@ impl Hand {
 
     async fn record(&self, begun: &Begun, answer: StopAnswer) {
         let seen_seal = matches!(answer, StopAnswer::Ended { .. }).then_some(SealedBy::Minter);
-        let update =
-            StopUpdate { attempt: begun.attempt, seen_seal, answer, due_in: Duration::from_secs(3600) };
+        let update = StopUpdate {
+            attempt: begun.attempt,
+            seen_seal,
+            seen_confirmed: false,
+            answer,
+            due_in: Duration::from_secs(3600),
+            watch: false,
+        };
         self.store.record_stops(&[update]).await.unwrap();
     }
 }

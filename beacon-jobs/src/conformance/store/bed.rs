@@ -16,8 +16,8 @@ use crate::job::{AuditAction, AuditEntry, ExecutionRecord, ExecutionStatus, JobD
 use crate::stop::{SealedBy, StopItem, StopState};
 use crate::store::{
     Claim, ClaimedJob, ExecutionPage, ExecutionResult, FinishExecution, FinishJob, FinishJobOutcome,
-    FinishOutcome, Heartbeat, JobStore, Joined, MemoryStore, NodeEnd, NodeIdentity, SaveHandle, SaveOutcome,
-    Seal, StartExecution, StartOutcome, StopAnswer, StopUpdate, Submitted, TakeStops,
+    FinishOutcome, Heartbeat, HostBound, JobStore, Joined, MemoryStore, NodeEnd, NodeIdentity, SaveHandle,
+    SaveOutcome, Seal, StartExecution, StartOutcome, StopAnswer, Submitted, TakeStops,
 };
 
 pub(super) type Reply = oneshot::Sender<Option<Arc<dyn JobStore>>>;
@@ -315,7 +315,8 @@ impl Bed {
     pub(super) async fn take_stops(&self, hold: Duration, limit: u32) -> Vec<StopItem> {
         // Any incarnation may drive stops.
         let incarnation = IncarnationId::mint(&RandomIds);
-        let take = TakeStops { incarnation, executors: vec![DOUBLE.to_owned()], hold, limit };
+        let executors = vec![DOUBLE.to_owned()];
+        let take = TakeStops { incarnation, executors, host_bound: HostBound::default(), hold, limit };
         self.store.take_stops(&take).await.expect("take_stops")
     }
 
@@ -331,8 +332,7 @@ impl Bed {
         seen_seal: Option<SealedBy>,
         answer: StopAnswer,
     ) -> Option<StopState> {
-        let update = StopUpdate { attempt, seen_seal, answer, due_in: Duration::ZERO };
-        self.store.record_stops(&[update]).await.expect("record_stops")[0]
+        self.store.record_stops(&[update(attempt, seen_seal, answer)]).await.expect("record_stops")[0]
     }
 
     /// Seals an attempt whose stop is open, and confirms it.
@@ -346,7 +346,7 @@ impl Bed {
         Snapshot {
             detail: self.store.get(job, ExecutionPage::ALL).await.expect("get"),
             audit: self.store.audit(job).await.expect("audit"),
-            due: self.due().await,
+            due: timeless(self.due().await),
         }
     }
 }

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::cancel::{Actor, CancelOutcome, CancelRequest, Escalation};
 use crate::id::{AttemptId, JobId};
 use crate::job::{AuditEntry, ExecutionSpec, Failure, FailureKind, JobDetail, JobSpec};
-use crate::stop::{Handle, StopItem};
+use crate::stop::{Handle, SealedBy, StopItem};
 use crate::store::{
     ClaimedJob, ExecutionResult, Fence, FinishExecution, FinishJob, SaveHandle, StartExecution, StopAnswer,
-    Submission,
+    StopUpdate, Submission,
 };
 
 /// The owner of every job that a case does not say otherwise of.
@@ -113,11 +114,26 @@ pub(super) fn unconfirmed(settled: bool, again: bool) -> StopAnswer {
     StopAnswer::Unconfirmed { why: "the provider cannot say".to_owned(), settled, again }
 }
 
+/// What a call brought that began before a confirmation. The stop is due again at once if it stays
+/// open, and watched if it may be.
+pub(super) const fn update(
+    attempt: AttemptId,
+    seen_seal: Option<SealedBy>,
+    answer: StopAnswer,
+) -> StopUpdate {
+    StopUpdate { attempt, seen_seal, seen_confirmed: false, answer, due_in: Duration::ZERO, watch: true }
+}
+
 pub(super) fn opened(outcome: CancelOutcome) -> Vec<StopItem> {
     match outcome {
         CancelOutcome::Cancelled { opened, .. } => opened,
         other => panic!("the cancel must win, but: {other:?}"),
     }
+}
+
+/// Without the time of their reading, which is the one thing that changes by itself.
+pub(super) fn timeless(items: impl IntoIterator<Item = StopItem>) -> Vec<StopItem> {
+    items.into_iter().map(|item| StopItem { read_at: OffsetDateTime::UNIX_EPOCH, ..item }).collect()
 }
 
 pub(super) fn escalation(outcome: CancelOutcome) -> Option<Escalation> {

@@ -70,8 +70,11 @@ impl Sweep {
             killed.extend(seen.iter().copied().filter(|pid| !killed.contains(pid)).collect::<Vec<_>>());
             quiet = if seen.is_empty() { quiet + 1 } else { 0 };
             let outcome = self.judge(seen, quiet);
+            // Without a cgroup one look may take longer than the limit, where very many processes
+            // live; as long as nobody is seen, the next look may be the last.
+            let settles = self.cgroup.is_none() && quiet > 0;
             match outcome {
-                Outcome::Left(_) if SystemClock.now() < deadline => pause(),
+                Outcome::Left(_) if settles || SystemClock.now() < deadline => pause(),
                 outcome => return Swept { outcome, killed },
             }
         }

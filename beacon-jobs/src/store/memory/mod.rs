@@ -139,7 +139,7 @@ impl JobStore for MemoryStore {
     }
 
     async fn held(&self, incarnation: IncarnationId, running: &[JobId]) -> Result<Vec<HeldJob>> {
-        Ok(self.read(|state, _| state.held(incarnation, running)))
+        Ok(self.read(|state, now| state.held(now, incarnation, running)))
     }
 
     async fn release(&self, release: &Release) -> Result<bool> {

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use super::state::State;
 use crate::id::{AttemptId, IncarnationId, JobId};
 use crate::job::JobStatus;
-use crate::stop::{Minter, SealedBy, StopItem};
+use crate::stop::{Minter, SealedBy, StopItem, StopState};
 use crate::store::{
     Claim, ClaimedExecution, ClaimedJob, Fence, Heartbeat, HeldJob, Joined, NodeEnd, NodeIdentity,
     NodeRecord, PastAttempt, Release, Seal, Signal, TakeStops,
@@ -134,7 +134,14 @@ impl State {
                 }),
             })
             .collect();
-        Some(ClaimedJob { id: id.clone(), fence, rules: job.rules.clone(), started_at, executions })
+        Some(ClaimedJob {
+            id: id.clone(),
+            fence,
+            rules: job.rules.clone(),
+            read_at: now,
+            started_at,
+            executions,
+        })
     }
 
     pub(super) fn missing_executors(&self, id: &JobId, has: impl Fn(&str) -> bool) -> Vec<String> {
@@ -146,7 +153,12 @@ impl State {
         missing
     }
 
-    pub(super) fn held(&self, incarnation: IncarnationId, running: &[JobId]) -> Vec<HeldJob> {
+    pub(super) fn held(
+        &self,
+        now: OffsetDateTime,
+        incarnation: IncarnationId,
+        running: &[JobId],
+    ) -> Vec<HeldJob> {
         let owned = |id: &&JobId| {
             let fence = self.rows.jobs.get(id).and_then(|job| job.fence);
             fence.is_some_and(|fence| fence.incarnation == incarnation)
@@ -157,6 +169,7 @@ impl State {
             .filter_map(|id| Some((id, self.rows.jobs.get(id)?, self.jobs.get(id)?)))
             .map(|(id, row, job)| HeldJob {
                 id: id.clone(),
+                read_at: now,
                 status: row.status,
                 fence: row.fence,
                 force_at: self
@@ -187,9 +200,16 @@ impl State {
     }
 
     pub(super) fn take_stops(&mut self, now: OffsetDateTime, take: &TakeStops) -> Vec<StopItem> {
+        let bound = &take.host_bound;
         let fits = |id: &AttemptId| {
-            let attempt = self.rows.attempts.get(id);
-            attempt.is_some_and(|attempt| take.executors.contains(&attempt.executor))
+            let Some(attempt) = self.rows.attempts.get(id) else { return false };
+            let Some(stop) = &attempt.stop else { return false };
+            take.executors.contains(&attempt.executor)
+                && (!bound.executors.contains(&attempt.executor)
+                    || self.host(attempt.fence.incarnation) == bound.here
+                    || (!stop.settled
+                        && stop.state != StopState::Unconfirmed
+                        && bound.missing_after <= now - stop.requested_at))
         };
         let due = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id);
         let taken: Vec<AttemptId> = due.filter(fits).take(take.limit as usize).collect();
@@ -205,8 +225,15 @@ impl State {
     pub(super) fn stop_items(&self, now: OffsetDateTime, ids: &[AttemptId]) -> Vec<StopItem> {
         ids.iter()
             .filter_map(|id| self.rows.attempts.get(id))
-            .filter_map(|attempt| attempt.stop_item(self.minter(now, attempt.fence.incarnation)))
+            .filter_map(|attempt| {
+                let minter = attempt.fence.incarnation;
+                attempt.stop_item(now, self.minter(now, minter), self.host(minter))
+            })
             .collect()
+    }
+
+    fn host(&self, id: IncarnationId) -> String {
+        self.nodes.get(&id).map(|node| node.node.process.host()).unwrap_or_default()
     }
 
     fn minter(&self, now: OffsetDateTime, id: IncarnationId) -> Minter {

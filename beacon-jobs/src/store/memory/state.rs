@@ -164,7 +164,7 @@ impl State {
         let prunable: Vec<JobId> = self
             .order
             .values()
-            .filter(|id| self.jobs.get(id).is_some_and(over) && self.stops(id).open == 0)
+            .filter(|id| self.jobs.get(id).is_some_and(over) && !self.is_driven(id))
             .take(limit as usize)
             .cloned()
             .collect();
@@ -176,6 +176,11 @@ impl State {
         let referred: BTreeSet<IncarnationId> = minters.chain(holders).collect();
         self.nodes.retain(|id, node| node.ended.is_none() || referred.contains(id));
         prunable.len() as u64
+    }
+
+    /// Whether a stop of the job is open or watched.
+    fn is_driven(&self, id: &JobId) -> bool {
+        self.executions(id).any(|(_, execution)| self.attempts(execution).any(AttemptRow::is_driven))
     }
 
     fn forget(&mut self, id: &JobId) {

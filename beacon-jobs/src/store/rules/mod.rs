@@ -16,7 +16,7 @@ use super::{ExecutionResult, Fence, FinishExecution, Signal};
 use crate::cancel::StopMode;
 use crate::id::{AttemptId, JobId};
 use crate::job::{ExecutionStatus, Failure, JobStatus, StopRecord};
-use crate::stop::{Handle, SealedBy, StopItem, StopState};
+use crate::stop::{Handle, Minter, SealedBy, StopItem, StopState};
 
 /// The part of a job's row that decides.
 #[derive(Clone, Debug)]
@@ -141,7 +141,7 @@ impl AttemptRow {
         (self.has_open_stop(), self.stop_state().unsettledness())
     }
 
-    pub(crate) fn stop_item(&self, minter: crate::stop::Minter) -> Option<StopItem> {
+    pub(crate) fn stop_item(&self, now: OffsetDateTime, minter: Minter, host: String) -> Option<StopItem> {
         let stop = self.stop.as_ref()?;
         Some(StopItem {
             attempt: self.id,
@@ -150,6 +150,7 @@ impl AttemptRow {
             executor: self.executor.clone(),
             incarnation: self.fence.incarnation,
             minter,
+            host,
             handle: self.handle.clone(),
             sealed: self.sealed,
             state: stop.state,
@@ -157,6 +158,14 @@ impl AttemptRow {
             force_at: stop.force_at,
             requested_at: stop.requested_at,
             tries: stop.tries,
+            read_at: now,
+        })
+    }
+
+    /// Whether a stop of it is to be driven still: an open one, or a confirmed one that is watched.
+    pub(crate) fn is_driven(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| {
+            !stop.settled || (stop.state == StopState::Confirmed && stop.due_at.is_some())
         })
     }
 

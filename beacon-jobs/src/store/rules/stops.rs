@@ -59,10 +59,18 @@ impl Rows {
         let attempt = self.attempts.get_mut(&update.attempt)?;
         let sealed_before = attempt.sealed.is_some() && attempt.sealed == update.seen_seal;
         let Some(stop) = &mut attempt.stop else { return Some(StopState::NotNeeded) };
-        if stop.state == StopState::Confirmed && !is_broken(Mutation::ConfirmedIsOverwritten) {
+        let is_kept = !is_broken(Mutation::ConfirmedIsOverwritten);
+        if stop.state == StopState::Confirmed && !update.seen_confirmed && is_kept {
             return Some(StopState::Confirmed);
         }
         stop.tries = stop.tries.saturating_add(1);
+        if stop.state == StopState::Confirmed && update.seen_confirmed {
+            stop.watched(now, update, attempt.sealed);
+            let (state, job) = (stop.state, attempt.job.clone());
+            self.changes.attempt(update.attempt);
+            self.changes.job(&job);
+            return Some(state);
+        }
         // Sealed while the call was under way: what it brought is out of date.
         let outdated = attempt.sealed != update.seen_seal;
         let again = if outdated { Some(now) } else { Some(now + update.due_in) };
@@ -88,7 +96,7 @@ impl Rows {
                 stop.confirmed_at = Some(now);
                 stop.evidence = Some(with_seal(evidence.clone(), sealed));
                 stop.why = None;
-                stop.due_at = None;
+                stop.watch(now, update, sealed);
             }
             StopAnswer::Ended { evidence, .. } => {
                 stop.acknowledge(
@@ -134,6 +142,34 @@ impl Rows {
 }
 
 impl super::StopRow {
+    /// A confirmation that rests on time alone is looked at again.
+    fn watch(&mut self, now: OffsetDateTime, update: &StopUpdate, sealed: SealedBy) {
+        let watched = update.watch && sealed == SealedBy::Time;
+        self.due_at = watched.then(|| now + update.due_in);
+    }
+
+    /// What a call brought that began after the confirmation.
+    fn watched(&mut self, now: OffsetDateTime, update: &StopUpdate, sealed: Option<SealedBy>) {
+        // Only evidence from a call begun after a stronger seal ends the watch.
+        let seen = sealed.filter(|_| sealed == update.seen_seal).unwrap_or(SealedBy::Time);
+        match &update.answer {
+            StopAnswer::Acknowledged { evidence } => {
+                self.state = StopState::Acknowledged;
+                self.settled = false;
+                self.confirmed_at = None;
+                self.evidence = Some(evidence.clone());
+                self.why =
+                    Some("opened again: the work was seen alive after its end had been shown".to_owned());
+                self.due_at = Some(now + update.due_in);
+            }
+            StopAnswer::Ended { evidence, .. } => {
+                self.evidence = Some(with_seal(evidence.clone(), seen));
+                self.watch(now, update, seen);
+            }
+            StopAnswer::Nothing { .. } | StopAnswer::Unconfirmed { .. } => self.watch(now, update, seen),
+        }
+    }
+
     /// A stop that was shown as unconfirmed stays so until it is confirmed.
     fn acknowledge(&mut self, evidence: Value, why: &str) {
         self.evidence = Some(evidence);

@@ -63,6 +63,7 @@ pub(super) async fn take(
 /// out: it is as if that had happened right after the answer.
 pub(super) async fn with_executions(
     readers: &SqlitePool,
+    clock: &dyn Clock,
     taken: Vec<Taken>,
 ) -> Result<Vec<ClaimedJob>, Fault> {
     let mut jobs = Vec::with_capacity(taken.len());
@@ -79,7 +80,7 @@ pub(super) async fn with_executions(
         let executions = executions(&answers).map_err(unread)?;
         if !executions.is_empty() {
             let Taken { id, fence, rules, started_at, .. } = job;
-            jobs.push(ClaimedJob { id, fence, rules, started_at, executions });
+            jobs.push(ClaimedJob { id, fence, rules, read_at: clock.now(), started_at, executions });
         }
     }
     Ok(jobs)

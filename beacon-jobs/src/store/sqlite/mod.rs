@@ -212,16 +212,16 @@ impl JobStore for SqliteStore {
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<ClaimedJob>> {
         let taken = self.writer.own(|reply| Own::Claim(claim.clone(), reply)).await?;
-        self.read(claim::with_executions(&self.readers, taken).await)
+        self.read(claim::with_executions(&self.readers, &*self.writer.clock, taken).await)
     }
 
     async fn take_over(&self, claim: &Claim) -> Result<Vec<ClaimedJob>> {
         let taken = self.writer.own(|reply| Own::TakeOver(claim.clone(), reply)).await?;
-        self.read(claim::with_executions(&self.readers, taken).await)
+        self.read(claim::with_executions(&self.readers, &*self.writer.clock, taken).await)
     }
 
     async fn held(&self, incarnation: IncarnationId, running: &[JobId]) -> Result<Vec<HeldJob>> {
-        self.read(read::held(&self.readers, incarnation, running).await)
+        self.read(read::held(&self.readers, self.writer.clock.now(), incarnation, running).await)
     }
 
     async fn release(&self, release: &Release) -> Result<bool> {

@@ -44,7 +44,8 @@ pub(super) async fn join(
         .bind(node.name.clone())
         .bind(json(&node.process))
         .bind(json(&node.executors))
-        .bind(nanos_after(now, lease));
+        .bind(nanos_after(now, lease))
+        .bind(node.process.host());
     link.run(call).await?;
     Ok((Joined::Joined, Vec::new()))
 }

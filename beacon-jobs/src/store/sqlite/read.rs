@@ -209,6 +209,7 @@ pub(super) async fn audit(readers: &SqlitePool, id: &JobId) -> Result<Vec<AuditE
 
 pub(super) async fn held(
     readers: &SqlitePool,
+    now: OffsetDateTime,
     incarnation: IncarnationId,
     running: &[JobId],
 ) -> Result<Vec<HeldJob>, Fault> {
@@ -221,6 +222,7 @@ pub(super) async fn held(
             let reason: Option<String> = row.get(5)?;
             Ok(HeldJob {
                 id: row.job(0)?,
+                read_at: now,
                 status: row.word(1)?,
                 fence: row.fence(2)?,
                 force_at: row.optional_time(6)?,

@@ -106,7 +106,7 @@ macro_rules! item {
 /// What is known of those who minted attempts.
 macro_rules! minters {
     () => {
-        "SELECT incarnation, lease_until, ended_at, ended_how FROM beacon_nodes"
+        "SELECT incarnation, lease_until, ended_at, ended_how, host FROM beacon_nodes"
     };
 }
 
@@ -180,8 +180,8 @@ macro_rules! opened {
             "SELECT group_concat(line, '\n') FROM ( \
                SELECT e.key || '\t' || hex(a.id) || '\t' || hex(a.incarnation) || '\t' || a.executor \
                  || '\t' || ifnull(n.lease_until, '') || '\t' || ifnull(n.ended_at, '') \
-                 || '\t' || ifnull(n.ended_how, '') || '\t' || ifnull(a.sealed_by, '') \
-                 || '\t' || ifnull(a.handle, '') AS line \
+                 || '\t' || ifnull(n.ended_how, '') || '\t' || ifnull(n.host, '') \
+                 || '\t' || ifnull(a.sealed_by, '') || '\t' || ifnull(a.handle, '') AS line \
                FROM beacon_attempts a CROSS JOIN beacon_executions e ON e.key = a.execution \
                LEFT JOIN beacon_nodes n ON n.incarnation = a.incarnation \
                WHERE a.execution BETWEEN $1 AND $2 AND e.status IN (11, 12) AND a.number = e.attempts",
@@ -214,7 +214,9 @@ macro_rules! hastened {
     };
 }
 
-/// Stops that are due, of these executors, those that have waited longest first.
+/// Stops that are due, of these executors, those that have waited longest first. `$5` are the
+/// executors whose work can be ended only from its own host, `$6` is this host, and what was asked
+/// for before `$7` may be said to be out of reach.
 macro_rules! due {
     ($columns:expr) => {
         concat!(
@@ -224,6 +226,10 @@ macro_rules! due {
              CROSS JOIN beacon_attempts a ON a.execution = t.execution AND a.number = t.number \
              CROSS JOIN beacon_jobs j ON j.seq = t.execution / 131072 \
              WHERE t.due_at <= $1 AND a.executor IN (SELECT value FROM json_each($2)) \
+               AND (a.executor NOT IN (SELECT value FROM json_each($5)) \
+                 OR EXISTS (SELECT 1 FROM beacon_nodes n \
+                   WHERE n.incarnation = a.incarnation AND n.host = $6) \
+                 OR (t.settled = 0 AND t.state <> 'unconfirmed' AND t.requested_at <= $7)) \
              ORDER BY t.due_at, t.execution, t.number LIMIT $3"
         )
     };
@@ -376,8 +382,8 @@ steps! {
     }
 
     commit JOIN {
-        "INSERT INTO beacon_nodes (incarnation, name, process, executors, lease_until) \
-         VALUES ($1, $2, $3, $4, $5)"
+        "INSERT INTO beacon_nodes (incarnation, name, process, executors, lease_until, host) \
+         VALUES ($1, $2, $3, $4, $5, $6)"
     }
 
     commit HEARTBEAT {
@@ -402,7 +408,7 @@ steps! {
         "SELECT j.seq, j.executions FROM beacon_jobs j \
          WHERE j.status IN ('completed', 'failed', 'cancelled') AND j.finished_at <= $1 \
            AND NOT EXISTS (SELECT 1 FROM beacon_stops t WHERE ", in_job!("t.execution", "j.seq"), " \
-             AND t.settled = 0) \
+             AND (t.settled = 0 OR (t.state = 'confirmed' AND t.due_at IS NOT NULL))) \
          LIMIT $2"
     }
 

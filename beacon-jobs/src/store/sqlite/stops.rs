@@ -6,7 +6,7 @@ use std::fmt::Display;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::codec::{self, Cells, json, nanos, nanos_after};
+use super::codec::{self, Cells, json, nanos, nanos_after, nanos_before};
 use super::error::Fault;
 use super::link::{Answers, Link};
 use super::own::Done;
@@ -21,7 +21,7 @@ use crate::store::TakeStops;
 #[derive(Debug)]
 pub(super) struct Minters {
     now: OffsetDateTime,
-    nodes: HashMap<IncarnationId, Minter>,
+    nodes: HashMap<IncarnationId, (Minter, String)>,
 }
 
 impl Minters {
@@ -30,14 +30,15 @@ impl Minters {
         let mut nodes = HashMap::new();
         for row in answers.rows(statement) {
             let minter = minter(now, row.time(1)?, row.optional_time(2)?, row.get(3)?);
-            nodes.insert(row.incarnation(0)?, minter);
+            nodes.insert(row.incarnation(0)?, (minter, row.get(4)?));
         }
         Ok(Self { now, nodes })
     }
 
-    pub(super) fn of(&self, incarnation: IncarnationId) -> Minter {
+    /// What is known of a minter, and its host.
+    pub(super) fn of(&self, incarnation: IncarnationId) -> (Minter, String) {
         // Only an ended node's row is ever deleted, and only when no attempt refers to it.
-        self.nodes.get(&incarnation).copied().unwrap_or(Minter::Expired(self.now))
+        self.nodes.get(&incarnation).cloned().unwrap_or((Minter::Expired(self.now), String::new()))
     }
 }
 
@@ -59,13 +60,16 @@ fn minter(
 /// Reads the columns of `item!()`.
 pub(super) fn item(row: &Cells<'_>, minters: &Minters) -> Result<StopItem, Fault> {
     let incarnation = row.incarnation(4)?;
+    let (minter, host) = minters.of(incarnation);
     Ok(StopItem {
+        read_at: minters.now,
         attempt: row.attempt(2)?,
         job: row.job(0)?,
         index: codec::index(row.int(1)?),
         executor: row.get(3)?,
         incarnation,
-        minter: minters.of(incarnation),
+        minter,
+        host,
         handle: row.optional_json(5)?,
         sealed: row.optional_word(6)?,
         state: row.word(7)?,
@@ -109,7 +113,10 @@ pub(super) async fn take(link: &mut Link<'_>, clock: &dyn Clock, take: &TakeStop
         .bind(nanos(now))
         .bind(json(&take.executors))
         .bind(take.limit)
-        .bind(nanos_after(now, take.hold));
+        .bind(nanos_after(now, take.hold))
+        .bind(json(&take.host_bound.executors))
+        .bind(take.host_bound.here.clone())
+        .bind(nanos_before(now, take.host_bound.missing_after));
     let answers = link.run(call).await?;
     let minters = Minters::read(&answers, 1, now)?;
     Ok((readable(answers.rows(0).map(|row| item(&row, &minters))), Vec::new()))
@@ -146,17 +153,20 @@ impl Opened<'_> {
         let lease_until = present(field()?).map(str::parse).transpose().map_err(unreadable)?;
         let ended_at = present(field()?).map(str::parse).transpose().map_err(unreadable)?;
         let ended_how = present(field()?);
+        let host = field()?.to_owned();
         let sealed = present(field()?).map(str::parse).transpose().map_err(unreadable)?;
         let handle = present(field()?).map(serde_json::from_str).transpose().map_err(unreadable)?;
         // Only an ended node's row is ever deleted, and only when no attempt refers to it.
         let lease_until = lease_until.map_or(self.now, codec::time);
         Ok(StopItem {
+            read_at: self.now,
             attempt,
             job: self.job.clone(),
             index,
             executor,
             incarnation,
             minter: minter(self.now, lease_until, ended_at.map(codec::time), ended_how),
+            host,
             handle,
             sealed,
             state: StopState::Requested,

@@ -7,6 +7,7 @@ mod close;
 mod escalate;
 mod finish;
 mod handle;
+mod host;
 mod nodes;
 mod outcome;
 mod prune;
@@ -21,6 +22,7 @@ mod stops;
 mod submit;
 mod takeover;
 mod terminal;
+mod watch;
 
 use super::Bed;
 
@@ -245,6 +247,20 @@ macro_rules! __store_cases {
                 a_settled_stop_counts_as_over_and_is_asked_again_only_if_that_was_said
                 an_attempt_that_nobody_asked_to_stop_is_not_confirmed
                 each_answer_of_a_batch_is_recorded_in_order
+            }
+            watch {
+                a_confirmation_that_rests_on_time_is_asked_again
+                a_watch_without_an_answer_goes_on
+                a_watch_ends_when_its_driver_says_so
+                a_watch_ends_with_evidence_from_after_a_proof_of_the_minters_end
+                no_other_confirmation_is_watched
+                work_that_is_seen_alive_after_its_confirmation_opens_the_stop_again
+                a_job_whose_stop_is_watched_is_not_pruned
+            }
+            host {
+                a_stop_tells_on_which_host_it_was_begun
+                a_stop_that_only_its_host_can_drive_is_left_to_it
+                anybody_may_say_that_the_host_of_a_stop_is_missing
             }
             attempts {
                 an_older_attempt_keeps_its_handle_and_its_stop_beside_a_newer

@@ -308,6 +308,7 @@ pub(super) async fn many_drivers_at_once_take_each_stop_once(bed: Bed) {
         let take = crate::store::TakeStops {
             incarnation: held.fence.incarnation,
             executors: vec![DOUBLE.to_owned()],
+            host_bound: crate::store::HostBound::default(),
             hold: HOUR,
             limit: 7,
         };

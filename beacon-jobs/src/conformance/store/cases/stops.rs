@@ -7,7 +7,7 @@ use super::super::words::*;
 use crate::id::{AttemptId, IncarnationId, RandomIds};
 use crate::job::JobStatus;
 use crate::stop::{SealedBy, StopState};
-use crate::store::{StopAnswer, StopUpdate, TakeStops};
+use crate::store::{HostBound, StopAnswer, StopUpdate, TakeStops};
 
 /// A cancelled attempt whose stop is open, and its job.
 async fn open(bed: &Bed) -> (Held, AttemptId) {
@@ -23,6 +23,7 @@ pub(super) async fn stops_go_to_who_has_their_executor(bed: Bed) {
     let take = |executors: &[&str]| TakeStops {
         incarnation: IncarnationId::mint(&RandomIds),
         executors: executors.iter().map(|&name| name.to_owned()).collect(),
+        host_bound: HostBound::default(),
         hold: Duration::ZERO,
         limit: 10,
     };
@@ -112,7 +113,7 @@ pub(super) async fn a_seal_set_while_the_call_was_under_way_does_not_count(bed: 
     let seen = bed.due_stop(attempt).await.expect("it is due").sealed;
     assert_eq!(seen, None);
     bed.seal(attempt, SealedBy::Minter).await;
-    let update = StopUpdate { attempt, seen_seal: seen, answer: ended(), due_in: HOUR };
+    let update = StopUpdate { due_in: HOUR, ..update(attempt, seen, ended()) };
     let state = bed.store.record_stops(&[update]).await.unwrap();
     assert_eq!(state, [Some(StopState::Acknowledged)]);
     let item = bed.due_stop(attempt).await.expect("the next call may confirm: it is due at once");
@@ -184,7 +185,7 @@ pub(super) async fn a_call_without_an_answer_is_counted_and_told(bed: Bed) {
 pub(super) async fn an_open_stop_is_due_again_when_the_driver_said(bed: Bed) {
     let (_, attempt) = open(&bed).await;
     for answer in [why(), acknowledged(), ended(), unconfirmed(false, true)] {
-        let update = |due_in| StopUpdate { attempt, seen_seal: None, answer: answer.clone(), due_in };
+        let update = |due_in| StopUpdate { due_in, ..update(attempt, None, answer.clone()) };
         bed.store.record_stops(&[update(HOUR)]).await.unwrap();
         bed.pass(INSTANT).await;
         assert_eq!(bed.due().await, [], "{answer:?}");
@@ -240,7 +241,6 @@ pub(super) async fn each_answer_of_a_batch_is_recorded_in_order(bed: Bed) {
     let attempts = [bed.begun(&held, 0).await, bed.begun(&held, 1).await, bed.started(&held, 2).await];
     opened(bed.cancel(&held.job, &by_alice()).await);
     bed.seal(attempts[1], SealedBy::Minter).await;
-    let update = |attempt, seen_seal, answer| StopUpdate { attempt, seen_seal, answer, due_in: HOUR };
     let states = bed
         .store
         .record_stops(&[
