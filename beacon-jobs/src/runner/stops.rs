@@ -162,8 +162,10 @@ impl StopDriver {
             return self.leave_to_its_host(&item, &capabilities).await;
         }
         if matches!(item.sealed, None | Some(SealedBy::Time)) {
-            item.sealed = self.seal(&item, &capabilities).await.or(item.sealed);
-            if item.sealed.is_some() && item.handle.is_none() && item.state != StopState::Confirmed {
+            let sealed = self.seal(&item, &capabilities).await;
+            let is_new = sealed.is_some();
+            item.sealed = sealed.or(item.sealed);
+            if is_new && item.handle.is_none() && item.state != StopState::Confirmed {
                 // Its minter may have saved a handle since the item was read. Sealed, it will not save
                 // another one, so what is read now is the truth; the seal made the stop due at once.
                 node.wake.stops.notify_one();
