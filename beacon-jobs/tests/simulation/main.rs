@@ -27,4 +27,5 @@ mod provider;
 mod rng;
 mod runs;
 mod script;
+mod sources;
 mod world;

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use beacon_jobs::cancel::{Actor, CancelOutcome, CancelRequest};
 use beacon_jobs::job::Failure;
 use beacon_jobs::mutation::Mutation;
-use beacon_jobs::stop::{SealedBy, StopItem};
+use beacon_jobs::stop::{SealedBy, StopItem, StopState};
 use beacon_jobs::store::*;
 use beacon_jobs::{AttemptId, JobId};
 
@@ -157,10 +157,12 @@ impl World {
         let mut seals = seals.to_vec();
         if self.breaks(Break::NothingReopens) {
             let attempts = self.store.snapshot().attempts;
-            let by_time = |seal: &Seal| {
-                attempts.get(&seal.attempt).is_some_and(|row| row.sealed == Some(SealedBy::Time))
+            let reopens = |seal: &Seal| {
+                let row = attempts.get(&seal.attempt);
+                let state = row.and_then(|row| row.stop.as_ref()).map(|stop| stop.state);
+                state == Some(StopState::Confirmed) && seal.by == SealedBy::Minter
             };
-            seals.retain(|seal| !by_time(seal));
+            seals.retain(|seal| !reopens(seal));
         }
         seals
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Debug};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -74,6 +74,7 @@ pub struct World {
     ended: Mutex<Vec<Arc<Life>>>,
     gone: Mutex<BTreeSet<u64>>,
     names: Names,
+    lives_begun: AtomicU64,
     figures: Mutex<Figures>,
     violation: Mutex<Option<Violation>>,
 }
@@ -119,6 +120,7 @@ pub fn simulate(seed: u64, broken: Option<Break>, keep_log: bool) -> Outcome {
             ended: Mutex::default(),
             gone: Mutex::default(),
             names: Names::default(),
+            lives_begun: AtomicU64::new(0),
             figures: Mutex::new(Figures { seeds: 1, ..Figures::default() }),
             violation: Mutex::default(),
             script,
@@ -236,11 +238,15 @@ impl World {
         if known {
             self.gone.lock().unwrap().insert(life.number);
         }
+        self.leave(life);
+        self.ended.lock().unwrap().push(Arc::clone(life));
+    }
+
+    fn leave(&self, life: &Life) {
         let mut slots = self.slots.lock().unwrap();
         if slots[life.node].as_ref().is_some_and(|other| other.number == life.number) {
             slots[life.node] = None;
         }
-        self.ended.lock().unwrap().push(Arc::clone(life));
     }
 
     fn freeze(self: &Arc<Self>, life: &Arc<Life>, time: Duration) {
@@ -262,7 +268,7 @@ impl World {
         if self.life(node).is_some() {
             return;
         }
-        let number = u64::try_from(self.ended.lock().unwrap().len() * 16 + node).unwrap();
+        let number = self.lives_begun.fetch_add(1, Ordering::Relaxed);
         let life = Arc::new(Life::new(node, number));
         self.slots.lock().unwrap()[node] = Some(Arc::clone(&life));
         self.log(|| format!("n{node} life {number} starts"));
@@ -402,6 +408,10 @@ impl World {
             world.log(|| format!("n{node} is drained: {report:?}"));
             if report.unsettled + report.open_stops > 0 {
                 world.cut_off.store(true, Ordering::Relaxed);
+            } else {
+                // What a stop brought last may still be on its way to the store.
+                world.leave(&life);
+                tokio::time::sleep(Duration::from_secs(10)).await;
             }
             world.end(&life, true);
         });
@@ -533,10 +543,14 @@ impl World {
             if report.interrupted + report.unsettled + report.open_stops + contexts > 0 {
                 self.violate("P10 nothing is left", || format!("n{}: {report:?} {contexts}", life.node));
             }
-            self.end(&life, true);
         }
         // Whatever is still on its way arrives.
         tokio::time::sleep(Duration::from_secs(120)).await;
+        for life in self.lives() {
+            self.end(&life, true);
+        }
+        // The readers of signals end with their nodes.
+        tokio::task::yield_now().await;
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
         if tasks > 0 && !self.cut_off.load(Ordering::Relaxed) {
             self.violate("P10 nothing is left", || format!("{tasks} tasks"));
