@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::mutations::Break;
-use super::node::Life;
+use super::node::{Life, Power};
 use super::provider::{CALL_LIMIT, Kind, LATEST, Reply, Request, StopHow, Work};
 use super::world::{World, short};
 
@@ -74,6 +74,9 @@ impl Remote {
             Request::Begin => Some(true),
             Request::Look | Request::Stop { .. } => None,
         };
+        if self.life.power() == Power::Crashed {
+            std::future::pending::<()>().await;
+        }
         // The permit was looked at just now: what happens between here and the wire is no second look.
         if let Some(begins) = begins {
             self.world.check_send(&self.life, attempt, name, begins);

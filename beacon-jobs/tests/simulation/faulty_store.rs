@@ -222,6 +222,11 @@ impl JobStore for FaultyStore {
                 self.wrote("finish", world, Write::Finish(finishes, outcomes));
             })
             .await?;
+        for (finish, outcome) in finishes.iter().zip(&outcomes) {
+            if *outcome == FinishOutcome::Refused(Refusal::Cancelled) {
+                self.world.learns(&self.life, &finish.job);
+            }
+        }
         if let Some(second) = self.world.second_write(finishes) {
             // The stop is asked for in a commit of its own, which a crash can come before.
             let _ = self

@@ -141,7 +141,7 @@ impl Script {
                 steps.push((at, draw_cancel(rng, nodes, job)));
             }
         }
-        for _ in 0..rng.within(0, 5) {
+        for _ in 0..rng.within(0, 6) {
             let at = rng.millis(0, 20_000);
             draw_disaster(rng, nodes, at, &mut steps);
         }
@@ -199,14 +199,18 @@ fn draw_cancel(rng: &mut Rng, nodes: usize, job: usize) -> Step {
 
 fn draw_disaster(rng: &mut Rng, nodes: usize, at: Duration, steps: &mut Vec<(Duration, Step)>) {
     let node = index(rng, nodes);
-    let then = if rng.percent(55) {
+    let then = if rng.percent(50) {
         Then::Crash { known: rng.percent(60) }
+    } else if rng.percent(50) {
+        Then::Freeze { time: rng.millis(200, 9_000) }
     } else {
-        Then::Freeze { time: rng.millis(200, 18_000) }
+        // Longer than a lease and a call deadline.
+        Then::Freeze { time: rng.millis(9_000, 25_000) }
     };
     match rng.within(0, 99) {
         0..40 => {
-            let (call, before) = (rng.pick(&CALLS), rng.percent(50));
+            let call = if rng.percent(20) { "begin" } else { rng.pick(&CALLS) };
+            let before = rng.percent(50);
             // Most of what happens to a job happens early.
             let at = at / u32::try_from(rng.within(1, 6)).unwrap();
             steps.push((at, Step::Trap { node, call, before, then }));
