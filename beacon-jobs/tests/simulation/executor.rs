@@ -107,6 +107,7 @@ impl Remote {
         let reply = match fate {
             Fate::Answered { there: time, back } => {
                 there(time, Some(back));
+                self.sent(begins).await;
                 told.await.map_err(|_| CallFailed("the connection broke"))
             }
             Fate::Lost { at_once } => {
@@ -117,6 +118,7 @@ impl Remote {
             }
             Fate::ReplyLost { there: time, at_once } => {
                 there(time, None);
+                self.sent(begins).await;
                 // Whoever says that the connection broke says that nothing more comes of it.
                 let _ = told.await;
                 if !at_once {
@@ -131,6 +133,13 @@ impl Remote {
         };
         self.world.pass(&self.life, name, false).await;
         reply
+    }
+
+    /// A request that creates or begins is on its way.
+    async fn sent(&self, begins: Option<bool>) {
+        if begins.is_some() {
+            self.world.pass(&self.life, "sent", true).await;
+        }
     }
 
     /// Sends a request that creates or begins.

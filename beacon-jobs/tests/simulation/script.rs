@@ -100,7 +100,7 @@ pub enum By {
 }
 
 /// Where a node can be caught, before or after the call.
-const CALLS: [&str; 16] = [
+const CALLS: [&str; 18] = [
     "claim",
     "start",
     "start",
@@ -116,6 +116,8 @@ const CALLS: [&str; 16] = [
     "cancel",
     "create",
     "begin",
+    "sent",
+    "sent",
     "stop",
 ];
 
@@ -210,7 +212,8 @@ fn draw_disaster(rng: &mut Rng, nodes: usize, at: Duration, steps: &mut Vec<(Dur
     match rng.within(0, 99) {
         0..40 => {
             let call = if rng.percent(20) { "begin" } else { rng.pick(&CALLS) };
-            let before = rng.percent(50);
+            // What is sent is caught while it is on its way.
+            let before = call == "sent" || rng.percent(50);
             // Most of what happens to a job happens early.
             let at = at / u32::try_from(rng.within(1, 6)).unwrap();
             steps.push((at, Step::Trap { node, call, before, then }));
@@ -242,7 +245,7 @@ impl Faults {
             signal_twice: some(40),
             signal_late: some(60),
             call_lost: some(25),
-            call_late: some(50),
+            call_late: some(90),
             reply_lost: some(25),
             call_refused: some(20),
             watch_lost: some(25),
