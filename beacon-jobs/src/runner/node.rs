@@ -48,6 +48,9 @@ pub(super) struct Node {
     pub(super) closed: CancellationToken,
 }
 
+/// How many times as long a poll may wait while hints arrive.
+const WHILE_HEARD: u32 = 5;
+
 /// What wakes the runner's loops before their next poll.
 #[derive(Debug, Default)]
 pub(super) struct Wakes {
@@ -136,6 +139,13 @@ impl Node {
         let attempts: BTreeMap<AttemptId, Arc<AttemptControl>> =
             of_job.map(|attempt| (*attempt.key(), Arc::clone(&attempt))).collect();
         attempts.into_values().collect()
+    }
+
+    /// How often the store is looked at just now: while hints arrive, which tell the same sooner, not
+    /// as often.
+    pub(super) fn poll(&self) -> Duration {
+        let poll = self.options.poll;
+        if self.store().hears_all_nodes() { poll * WHILE_HEARD } else { poll }
     }
 
     /// Waits for a wake or the next poll; `false` when the runner ends.

@@ -81,6 +81,9 @@ impl JobStore for FaultyStore {
     fn allows_many_nodes(&self) -> bool {
         self.store().allows_many_nodes()
     }
+    fn hears_all_nodes(&self) -> bool {
+        self.world.script.hears_all
+    }
     async fn check(&self) -> Result<()> {
         self.store().check().await
     }

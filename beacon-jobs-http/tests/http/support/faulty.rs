@@ -99,6 +99,9 @@ impl JobStore for FaultyStore {
     fn allows_many_nodes(&self) -> bool {
         self.inner.allows_many_nodes()
     }
+    fn hears_all_nodes(&self) -> bool {
+        self.inner.hears_all_nodes()
+    }
     async fn check(&self) -> Result<()> {
         self.read(self.inner.check()).await
     }
@@ -116,6 +119,9 @@ impl JobStore for FaultyStore {
     }
     async fn cancel(&self, id: &JobId, request: &CancelRequest) -> Result<CancelOutcome> {
         self.write(self.inner.cancel(id, request)).await
+    }
+    async fn cancel_many(&self, ids: &[JobId], request: &CancelRequest) -> Result<Vec<CancelOutcome>> {
+        self.write(self.inner.cancel_many(ids, request)).await
     }
     async fn join(&self, node: &NodeIdentity, lease: Duration) -> Result<Joined> {
         self.inner.join(node, lease).await

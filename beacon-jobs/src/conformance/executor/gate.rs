@@ -103,6 +103,9 @@ impl JobStore for Gate {
         outcomes
     }
 
+    fn hears_all_nodes(&self) -> bool {
+        self.store.hears_all_nodes()
+    }
     async fn check(&self) -> Result<()> {
         self.store.check().await
     }
@@ -122,6 +125,11 @@ impl JobStore for Gate {
         let outcome = self.store.cancel(id, request).await;
         self.pass(Point::AfterCancel).await;
         outcome
+    }
+    async fn cancel_many(&self, ids: &[JobId], request: &CancelRequest) -> Result<Vec<CancelOutcome>> {
+        let outcomes = self.store.cancel_many(ids, request).await;
+        self.pass(Point::AfterCancel).await;
+        outcomes
     }
     async fn join(&self, node: &NodeIdentity, lease: Duration) -> Result<Joined> {
         self.store.join(node, lease).await
