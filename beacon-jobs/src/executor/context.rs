@@ -19,7 +19,7 @@ use crate::context::Scope;
 use crate::id::{AttemptId, JobId};
 use crate::job::{ExecutionSpec, FailureKind};
 use crate::stop::Handle;
-use crate::store::{Fence, JobStore, SaveHandle, SaveOutcome};
+use crate::store::{Fence, JobStore, Refusal, SaveHandle, SaveOutcome};
 
 /// How long `save_handle` keeps trying while the store cannot be reached.
 const SAVE_LIMIT: Duration = Duration::from_secs(60);
@@ -264,6 +264,9 @@ impl ExecutionContext {
                 Ok(())
             }
             Ok(Some(SaveOutcome::Refused(refusal))) => {
+                if refusal == Refusal::Cancelled {
+                    self.scope.bar();
+                }
                 self.refused.store(true, Ordering::Release);
                 Err(ExecuteError::refused(refusal))
             }
@@ -306,6 +309,9 @@ impl ExecutionContext {
     fn check_permit(&self) -> Result<(), ExecuteError> {
         if let Some(reason) = self.reason() {
             return Err(ExecuteError::refused(reason));
+        }
+        if self.scope.is_barred() {
+            return Err(ExecuteError::refused(Refusal::Cancelled));
         }
         if self.token.is_cancelled() || self.refused.load(Ordering::Acquire) {
             return Err(ExecuteError::refused("it was told so before"));

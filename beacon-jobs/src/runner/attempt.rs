@@ -139,6 +139,9 @@ impl Prepared {
                 Begun::Passed(self.drive(attempt, Permit::Minted, counted).await)
             }
             Some(StartOutcome::Refused(refusal)) => {
+                if refusal != Refusal::StopOpen {
+                    self.run.heed(refusal);
+                }
                 if calls.into_inner() > 1 && !is_broken(Mutation::NoSealWithoutTask) {
                     // An earlier call may have passed the barrier before the job ended.
                     self.seal().await;
@@ -366,7 +369,7 @@ impl Prepared {
         let call = || async { Ok(store.finish(std::slice::from_ref(&finish)).await?.pop()) };
         if let Some(Some(FinishOutcome::Refused(refusal))) = self.run.node.persist("finish", call).await {
             tracing::debug!(%refusal, "the attempt's end is not the outcome");
-            self.run.node.look_at(&self.run.claimed.id);
+            self.run.heed(refusal);
         }
     }
 

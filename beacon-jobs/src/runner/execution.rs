@@ -109,8 +109,6 @@ impl Execution<'_> {
             }
             Begun::Refused(refusal) => {
                 tracing::debug!(index = self.index, %refusal, "not started");
-                // Whoever ended or took the job says so in the store.
-                run.node.look_at(&run.claimed.id);
                 false
             }
             Begun::Unknown => false,

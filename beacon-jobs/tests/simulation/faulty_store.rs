@@ -81,6 +81,9 @@ impl JobStore for FaultyStore {
     fn allows_many_nodes(&self) -> bool {
         self.store().allows_many_nodes()
     }
+    fn hears_all_nodes(&self) -> bool {
+        self.world.script.hears_all
+    }
     async fn check(&self) -> Result<()> {
         self.store().check().await
     }
@@ -197,20 +200,34 @@ impl JobStore for FaultyStore {
             let outcomes = self.store().start(&altered).await?;
             Ok(self.world.alter_started(&known, outcomes))
         };
-        self.call("start", act, |world, outcomes| {
-            self.wrote("start", world, Write::Start(starts, outcomes));
-        })
-        .await
+        let outcomes = self
+            .call("start", act, |world, outcomes| {
+                self.wrote("start", world, Write::Start(starts, outcomes));
+            })
+            .await?;
+        for (start, outcome) in starts.iter().zip(&outcomes) {
+            if *outcome == StartOutcome::Refused(Refusal::Cancelled) {
+                self.world.learns(&self.life, &start.job);
+            }
+        }
+        Ok(outcomes)
     }
     async fn save_handles(&self, saves: &[SaveHandle]) -> Result<Vec<SaveOutcome>> {
         let mut altered = saves.to_vec();
         for save in &mut altered {
             self.world.alter_fence(&save.job, &mut save.fence);
         }
-        self.call("save_handles", self.store().save_handles(&altered), |world, outcomes| {
-            self.wrote("save_handles", world, Write::Save(saves, outcomes));
-        })
-        .await
+        let outcomes = self
+            .call("save_handles", self.store().save_handles(&altered), |world, outcomes| {
+                self.wrote("save_handles", world, Write::Save(saves, outcomes));
+            })
+            .await?;
+        for (save, outcome) in saves.iter().zip(&outcomes) {
+            if *outcome == SaveOutcome::Refused(Refusal::Cancelled) {
+                self.world.learns(&self.life, &save.job);
+            }
+        }
+        Ok(outcomes)
     }
     async fn seal(&self, seals: &[Seal]) -> Result<()> {
         let seals = &self.world.alter_seals(seals);

@@ -18,6 +18,8 @@ pub struct Script {
     pub max_executions: usize,
     /// How far each node's wall time is ahead of the store's.
     pub ahead: Vec<time::Duration>,
+    /// The store says that all hints arrive. It may be wrong.
+    pub hears_all: bool,
     pub faults: Faults,
     pub steps: Vec<(Duration, Step)>,
 }
@@ -154,7 +156,8 @@ impl Script {
             time::Duration::milliseconds(if clocks_differ { millis } else { 0 })
         });
         let ahead = ahead.collect();
-        Self { nodes, lease, poll, max_executions, ahead, faults, steps }
+        let hears_all = rng.percent(25);
+        Self { nodes, lease, poll, max_executions, ahead, hears_all, faults, steps }
     }
 }
 

@@ -66,7 +66,7 @@ pub struct World {
     /// Some process has not ended by its own will: what it was doing stays where it is.
     cut_off: AtomicBool,
     pub log: Log,
-    script: Script,
+    pub script: Script,
     weather: Mutex<Weather>,
     traps: Mutex<Vec<Trap>>,
     slots: Mutex<Vec<Option<Arc<Life>>>>,
