@@ -126,6 +126,13 @@ impl Node {
         }
     }
 
+    /// How often the store is looked at just now: while hints arrive, which tell the same sooner, not
+    /// as often.
+    pub(super) fn poll(&self) -> Duration {
+        let poll = self.options.poll;
+        if self.store().hears_all_nodes() { poll * WHILE_HEARD } else { poll }
+    }
+
     /// The scopes of the jobs that run here, by the jobs' names: whom an end reaches first must not
     /// hang on the order of a hash.
     pub(super) fn running_scopes(&self) -> Vec<Arc<Scope>> {
@@ -133,19 +140,11 @@ impl Node {
         self.running_ids().into_iter().filter_map(scope).collect()
     }
 
-    /// The attempts of a job that run or settle here, by their names.
-    pub(super) fn attempts_of(&self, job: &JobId) -> Vec<Arc<AttemptControl>> {
-        let of_job = self.attempts.iter().filter(|attempt| attempt.job == *job);
-        let attempts: BTreeMap<AttemptId, Arc<AttemptControl>> =
-            of_job.map(|attempt| (*attempt.key(), Arc::clone(&attempt))).collect();
-        attempts.into_values().collect()
-    }
-
-    /// How often the store is looked at just now: while hints arrive, which tell the same sooner, not
-    /// as often.
-    pub(super) fn poll(&self) -> Duration {
-        let poll = self.options.poll;
-        if self.store().hears_all_nodes() { poll * WHILE_HEARD } else { poll }
+    /// The attempts that run or settle here and that `fits`, in the order of their names.
+    pub(super) fn attempts_where(&self, fits: impl Fn(&AttemptControl) -> bool) -> Vec<Arc<AttemptControl>> {
+        let fitting = self.attempts.iter().filter(|attempt| fits(attempt));
+        let by_name: BTreeMap<_, _> = fitting.map(|attempt| (*attempt.key(), Arc::clone(&attempt))).collect();
+        by_name.into_values().collect()
     }
 
     /// Waits for a wake or the next poll; `false` when the runner ends.

@@ -83,9 +83,11 @@ async fn look(node: &Node, ids: &[JobId]) -> Result<()> {
             }
         }
     }
-    for (job, at) in force_at {
-        for attempt in node.attempts_of(job) {
-            attempt.hasten(at);
+    if !force_at.is_empty() {
+        for attempt in node.attempts_where(|attempt| force_at.contains_key(&attempt.job)) {
+            if let Some(at) = force_at.get(&attempt.job) {
+                attempt.hasten(*at);
+            }
         }
     }
     Ok(())

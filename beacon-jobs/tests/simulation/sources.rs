@@ -12,9 +12,9 @@ const HASHED: [&str; 3] = ["HashMap<", "HashSet<", "DashMap<"];
 
 /// Walks whose order decides nothing: what they bring is sorted or counted.
 const SORTED: [&str; 5] = [
-    // `Node::running_ids` sorts, `Node::attempts_of` collects into a tree.
+    // `Node::running_ids` sorts, `Node::attempts_where` collects into a tree.
     "self.running.iter().map(|running| running.key().clone()).collect();",
-    "self.attempts.iter().filter(|attempt| attempt.job == *job);",
+    "self.attempts.iter().filter(|attempt| fits(attempt));",
     // Both are collected into one tree in `State::prune`.
     "self.rows.attempts.values().map(|attempt| attempt.fence.incarnation);",
     "self.rows.jobs.values().filter_map(|job| job.fence.map(|fence| fence.incarnation));",
