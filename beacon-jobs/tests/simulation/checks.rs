@@ -18,7 +18,7 @@ use super::world::{World, short};
 /// A write that a store has accepted or refused, just now.
 pub enum Write<'a> {
     Submit,
-    Cancel(&'a JobId, &'a CancelRequest, &'a CancelOutcome),
+    Cancel(&'a [JobId], &'a CancelRequest, &'a [CancelOutcome]),
     Take(&'a Claim, &'a [ClaimedJob], bool),
     Release(&'a Release, bool),
     Start(&'a [StartExecution], &'a [StartOutcome]),
@@ -98,8 +98,10 @@ impl World {
                 }
             }
             Write::Take(claim, jobs, over) => self.check_taken(&before, &after, claim, jobs, over),
-            Write::Cancel(id, request, outcome) => {
-                self.check_cancel(&mut truth, &before, &after, (id, request, outcome));
+            Write::Cancel(ids, request, outcomes) => {
+                for (id, outcome) in ids.iter().zip(outcomes) {
+                    self.check_cancel(&mut truth, &before, &after, (id, request, outcome));
+                }
             }
             _ => {}
         }
@@ -458,7 +460,7 @@ impl Write<'_> {
     fn words(&self) -> String {
         match self {
             Self::Submit => String::new(),
-            Self::Cancel(id, request, outcome) => format!("{id} {request:?} -> {outcome:?}"),
+            Self::Cancel(ids, request, outcomes) => format!("{ids:?} {request:?} -> {outcomes:?}"),
             Self::Take(_, jobs, _) => {
                 let jobs = jobs.iter().map(|job| format!("{} epoch {}", job.id, job.fence.epoch));
                 jobs.collect::<Vec<_>>().join(", ")

@@ -71,6 +71,37 @@ impl FaultyStore {
         output
     }
 
+    async fn cancel_these(
+        &self,
+        ids: &[JobId],
+        request: &CancelRequest,
+        act: impl Future<Output = Result<Vec<CancelOutcome>>> + Send,
+    ) -> Result<Vec<CancelOutcome>> {
+        let (world, life) = (&self.world, &self.life);
+        let runs_here = |id: &JobId| life.jobs().is_some_and(|jobs| jobs.contexts().is_running(id));
+        let here: Vec<bool> = ids.iter().map(runs_here).collect();
+        let outcomes = self
+            .call("cancel", act, |world, outcomes| {
+                self.wrote("cancel", world, Write::Cancel(ids, request, outcomes));
+                for ((id, here), outcome) in ids.iter().zip(here).zip(outcomes) {
+                    if here && matches!(outcome, CancelOutcome::Cancelled { .. }) {
+                        world.holds_sends(life, id, true);
+                    }
+                }
+            })
+            .await;
+        for id in ids {
+            world.holds_sends(life, id, false);
+        }
+        let outcomes = outcomes?;
+        for (id, outcome) in ids.iter().zip(&outcomes) {
+            if matches!(outcome, CancelOutcome::Cancelled { .. } | CancelOutcome::AlreadyCancelled { .. }) {
+                world.learns(life, id);
+            }
+        }
+        Ok(outcomes.into_iter().map(|outcome| world.alter_cancelled(life, outcome)).collect())
+    }
+
     fn wrote(&self, name: &'static str, world: &World, write: Write<'_>) {
         world.wrote(&self.life, name, write);
     }
@@ -104,22 +135,15 @@ impl JobStore for FaultyStore {
         self.store().audit(id).await
     }
     async fn cancel(&self, id: &JobId, request: &CancelRequest) -> Result<CancelOutcome> {
-        let asked = self.world.alter_cancel(id, request);
-        let runs_here = self.life.jobs().is_some_and(|jobs| jobs.contexts().is_running(id));
-        let outcome = self
-            .call("cancel", self.store().cancel(id, &asked), |world, outcome| {
-                self.wrote("cancel", world, Write::Cancel(id, request, outcome));
-                if runs_here && matches!(outcome, CancelOutcome::Cancelled { .. }) {
-                    world.holds_sends(&self.life, id, true);
-                }
-            })
-            .await;
-        self.world.holds_sends(&self.life, id, false);
-        let outcome = outcome?;
-        if matches!(outcome, CancelOutcome::Cancelled { .. } | CancelOutcome::AlreadyCancelled { .. }) {
-            self.world.learns(&self.life, id);
-        }
-        Ok(self.world.alter_cancelled(&self.life, outcome))
+        let asked = self.world.alter_cancel(request);
+        let ids = std::slice::from_ref(id);
+        let act = async { Ok(vec![self.store().cancel(id, &asked).await?]) };
+        let mut outcomes = self.cancel_these(ids, request, act).await?;
+        Ok(outcomes.remove(0))
+    }
+    async fn cancel_many(&self, ids: &[JobId], request: &CancelRequest) -> Result<Vec<CancelOutcome>> {
+        let asked = self.world.alter_cancel(request);
+        self.cancel_these(ids, request, self.store().cancel_many(ids, &asked)).await
     }
     async fn cancel_many(&self, ids: &[JobId], request: &CancelRequest) -> Result<Vec<CancelOutcome>> {
         let mut outcomes = Vec::with_capacity(ids.len());

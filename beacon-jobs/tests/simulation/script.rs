@@ -50,9 +50,11 @@ pub enum Step {
         owner: &'static str,
         spec: Box<JobSpec>,
     },
+    /// Two of one owner's jobs when `many`, in one commit.
     Cancel {
         node: usize,
         job: usize,
+        many: bool,
         by: By,
         grace: Option<Duration>,
     },
@@ -199,7 +201,7 @@ fn draw_job(rng: &mut Rng, job: usize) -> JobSpec {
 fn draw_cancel(rng: &mut Rng, nodes: usize, job: usize) -> Step {
     let by = rng.pick(&[By::Owner, By::Owner, By::Owner, By::Owner, By::Owner, By::Admin, By::Stranger]);
     let grace = rng.percent(60).then(|| rng.millis(0, 10_000));
-    Step::Cancel { node: index(rng, nodes), job, by, grace }
+    Step::Cancel { node: index(rng, nodes), job, many: rng.percent(25), by, grace }
 }
 
 fn draw_disaster(rng: &mut Rng, nodes: usize, at: Duration, steps: &mut Vec<(Duration, Step)>) {

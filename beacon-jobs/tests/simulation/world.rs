@@ -368,8 +368,9 @@ impl World {
             Step::Submit { node, owner, spec } => {
                 tokio::spawn(Arc::clone(self).submit(node, owner, *spec));
             }
-            Step::Cancel { node, job, by, grace } => {
-                tokio::spawn(Arc::clone(self).cancel(node, job, by, grace));
+            Step::Cancel { node, job, many, by, grace } => {
+                let jobs = if many { vec![job, job + 2] } else { vec![job] };
+                tokio::spawn(Arc::clone(self).cancel(node, jobs, by, grace));
             }
             Step::Crash { node, known } => {
                 if let Some(life) = self.life(node) {
@@ -452,9 +453,10 @@ impl World {
         }
     }
 
-    async fn cancel(self: Arc<Self>, node: usize, job: usize, by: By, grace: Option<Duration>) {
-        let id = JobId::new(format!("job-{job}")).unwrap();
-        let owner = OWNERS[job % 2];
+    /// Cancels jobs of one owner.
+    async fn cancel(self: Arc<Self>, node: usize, of: Vec<usize>, by: By, grace: Option<Duration>) {
+        let ids: Vec<_> = of.iter().map(|job| JobId::new(format!("job-{job}")).unwrap()).collect();
+        let owner = OWNERS[of[0] % 2];
         let actor = match by {
             By::Owner => Actor::Owner(owner.to_owned()),
             By::Admin => Actor::Admin("root".to_owned()),
@@ -468,26 +470,33 @@ impl World {
             None => request.immediate(),
         };
         if by != By::Stranger {
-            let asked = (id.clone(), request.by.name().to_owned(), request.reason.clone());
-            self.truth.lock().unwrap().requests.push(asked);
+            let asked =
+                ids.iter().map(|id| (id.clone(), request.by.name().to_owned(), request.reason.clone()));
+            self.truth.lock().unwrap().requests.extend(asked);
         }
         for next in node..node + 3 {
             let (life, jobs) = self.door(next).await;
-            let answer = tokio::select! {
+            let call = async {
+                match &ids[..] {
+                    [id] => jobs.cancel(id, &request).await.map(|answer| vec![answer]),
+                    ids => jobs.cancel_many(ids, &request).await,
+                }
+            };
+            let answers = tokio::select! {
                 biased;
                 () = life.crashed() => continue,
-                answer = jobs.cancel(&id, &request) => answer,
+                answers = call => answers,
             };
-            self.log(|| format!("cancel of {id} by {:?} at n{}: {answer:?}", request.by, life.node));
-            match answer {
-                Ok(answer) => {
-                    let cancelled = matches!(
-                        answer.outcome,
-                        CancelOutcome::Cancelled { .. } | CancelOutcome::AlreadyCancelled { .. }
-                    );
-                    if cancelled {
-                        self.truth.lock().unwrap().acknowledged.insert(id);
-                    }
+            self.log(|| format!("cancel of {ids:?} by {:?} at n{}: {answers:?}", request.by, life.node));
+            match answers {
+                Ok(answers) => {
+                    let cancelled = ids.into_iter().zip(answers).filter(|(_, answer)| {
+                        matches!(
+                            answer.outcome,
+                            CancelOutcome::Cancelled { .. } | CancelOutcome::AlreadyCancelled { .. }
+                        )
+                    });
+                    self.truth.lock().unwrap().acknowledged.extend(cancelled.map(|(id, _)| id));
                     return;
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::OutcomeUnknown) => {}
