@@ -18,9 +18,11 @@ use std::time::Duration;
 
 use beacon_jobs::Jobs;
 use beacon_jobs::clock::{Clock, SystemClock};
+use beacon_jobs::host::ProcessIdentity;
 use beacon_jobs::job::JobStatus;
 use beacon_jobs::stop::StopState;
 use beacon_jobs::store::NodeEnd;
+use support::lost::LostNode;
 use support::probe::{Hook, Probe};
 use support::provider::{Point, Provider, Remote, Work};
 use support::{Stand, by_alice, detail, one, runner, settled, submit, until};
@@ -174,33 +176,28 @@ impl Clock for Ahead {
 async fn the_clocks_of_nodes_and_store_may_differ(stand: Stand) {
     const HOUR: u64 = 3_600;
     let provider = Provider::default();
-    let start = || {
-        let mut remote = Remote::two_step(&provider);
-        remote.capabilities.start_deadline = Duration::from_secs(HOUR);
-        remote.capabilities.resume = true;
-        let jobs = Jobs::builder(Arc::clone(&stand.store)).clock(Arc::new(Ahead)).build();
-        let runner = runner(&jobs).executor(remote).start();
-        async move { (jobs, runner.await.unwrap()) }
-    };
-    let (jobs, first) = start().await;
+    let mut remote = Remote::two_step(&provider);
+    remote.capabilities.start_deadline = Duration::from_secs(HOUR);
+    remote.capabilities.resume = true;
+    let jobs = Jobs::builder(Arc::clone(&stand.store)).clock(Arc::new(Ahead)).build();
     let mut spec = one("remote");
     spec.timeout_seconds = Some(HOUR);
     spec.executions[0].timeout_seconds = Some(HOUR);
     let id = submit(&jobs, spec).await;
-    let attempt = provider.wait_alive(1).await[0];
-    stand.store.end_node(first.incarnation().unwrap(), NodeEnd::Abandoned).await.unwrap();
-    drop(first);
+    let lost = LostNode::begin(&stand.store, ProcessIdentity::current()).await;
+    provider.set(lost.attempt, Work::Alive);
+    lost.abandon(&stand.store).await;
 
-    let (jobs, second) = start().await;
+    let runner = runner(&jobs).executor(remote).start().await.unwrap();
     provider.wait("a watcher", |state| (state.count("attach") == 1).then_some(())).await;
     provider.stubborn(true);
     jobs.cancel(&id, &by_alice().with_grace(Duration::from_secs(600))).await.unwrap();
     until(&jobs, &id, |detail| detail.stops.acknowledged == 1).await;
-    assert_eq!(second.running_attempts(), 1, "its grace runs");
+    assert_eq!(runner.running_attempts(), 1, "its grace runs");
     provider.stubborn(false);
-    provider.wait("a stop", |state| (state.work(attempt) == Some(Work::Stopped)).then_some(())).await;
+    provider.wait("a stop", |state| (state.work(lost.attempt) == Some(Work::Stopped)).then_some(())).await;
     tokio::time::sleep(support::quick_options().poll * 6).await;
     let stops = detail(&jobs, &id).await.stops;
     assert_eq!((stops.confirmed, stops.open), (0, 1), "a begin request of the lost node may still arrive");
-    second.shutdown(support::LONG).await;
+    runner.shutdown(support::LONG).await;
 }

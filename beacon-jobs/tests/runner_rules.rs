@@ -64,13 +64,18 @@ async fn a_lane_runs_in_order_and_steps_run_side_by_side(stand: Stand) {
 
 async fn limits_of_job_executor_and_node_are_kept(stand: Stand) {
     let jobs = Jobs::new(Arc::clone(&stand.store));
-    let counter = |name: &'static str| {
+    // As many as may be under way at once: the work waits for them, and a little longer.
+    let limit_a = Arc::new(AtomicUsize::new(3));
+    let counter = |name: &'static str, limit: &Arc<AtomicUsize>| {
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let seen = Arc::clone(&most);
+        let (seen, limit) = (Arc::clone(&most), Arc::clone(limit));
         let executor = FunctionExecutor::new(name, move |_| {
-            let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+            let (now, most, limit) = (Arc::clone(&now), Arc::clone(&most), Arc::clone(&limit));
             async move {
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                while most.load(Ordering::SeqCst) < limit.load(Ordering::SeqCst) {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 now.fetch_sub(1, Ordering::SeqCst);
                 Ok(json!(null))
@@ -78,8 +83,8 @@ async fn limits_of_job_executor_and_node_are_kept(stand: Stand) {
         });
         (executor, seen)
     };
-    let (a, most_a) = counter("a");
-    let (b, most_b) = counter("b");
+    let (a, most_a) = counter("a", &limit_a);
+    let (b, most_b) = counter("b", &Arc::new(AtomicUsize::new(2)));
     let mut options = support::quick_options();
     options.max_executions = 6;
     options.max_per_executor.insert("b".to_owned(), 2);
@@ -91,6 +96,7 @@ async fn limits_of_job_executor_and_node_are_kept(stand: Stand) {
         assert_eq!(settled(&jobs, id).await.job.status, JobStatus::Completed);
     }
     assert_eq!((most_a.load(Ordering::SeqCst), most_b.load(Ordering::SeqCst)), (3, 2));
+    limit_a.store(6, Ordering::SeqCst);
     let id = submit(&jobs, many("a", 20)).await;
     settled(&jobs, &id).await;
     assert_eq!(most_a.load(Ordering::SeqCst), 6);

@@ -14,17 +14,16 @@ mod support;
 
 use std::sync::Arc;
 
+use beacon_jobs::Jobs;
 use beacon_jobs::cancel::CancelOutcome;
 use beacon_jobs::executor::Reach;
 use beacon_jobs::executor::function::FunctionExecutor;
 use beacon_jobs::host::ProcessIdentity;
 use beacon_jobs::job::{ExecutionStatus, FailureKind, JobStatus};
-use beacon_jobs::stop::{Handle, StopState};
-use beacon_jobs::store::{
-    Claim, CloseStop, CloseStopOutcome, NodeEnd, NodeIdentity, SaveHandle, SaveOutcome, StartExecution,
-};
-use beacon_jobs::{AttemptId, IncarnationId, Jobs, RandomIds};
+use beacon_jobs::stop::StopState;
+use beacon_jobs::store::{CloseStop, CloseStopOutcome};
 use serde_json::json;
+use support::lost::LostNode;
 use support::probe::{Hook, Probe};
 use support::provider::{Point, Provider, Remote};
 use support::{Stand, by_alice, detail, one, runner, settled, submit, until};
@@ -259,23 +258,11 @@ async fn work_of_a_missing_host_is_left_alone_and_said_to_be_unconfirmed(stand: 
     let provider = Provider::default();
     let jobs = Jobs::new(Arc::clone(&stand.store));
     let id = submit(&jobs, one("remote")).await;
-    // A node of another host begins it, and is never heard of again.
     let mut process = ProcessIdentity::current();
     process.machine = "another".to_owned();
-    let incarnation = IncarnationId::mint(&RandomIds);
-    let executors = vec!["remote".to_owned()];
-    let node = NodeIdentity { incarnation, name: "lost".to_owned(), process, executors: executors.clone() };
-    stand.store.join(&node, support::LONG).await.unwrap();
-    let claim = Claim { incarnation, executors, running: Vec::new(), limit: 1 };
-    let fence = stand.store.claim(&claim).await.unwrap()[0].fence;
-    let attempt = AttemptId::mint(&RandomIds);
-    let start = StartExecution { fence, job: id.clone(), index: 0, attempt };
-    stand.store.start(&[start]).await.unwrap();
-    let handle = Handle::new(json!({ "object": attempt }));
-    let save = SaveHandle { fence, job: id.clone(), index: 0, attempt, handle };
-    assert_eq!(stand.store.save_handles(&[save]).await.unwrap(), [SaveOutcome::Granted]);
+    let lost = LostNode::begin(&stand.store, process).await;
     jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
-    stand.store.end_node(incarnation, NodeEnd::Abandoned).await.unwrap();
+    lost.abandon(&stand.store).await;
 
     let mut remote = Remote::two_step(&provider);
     remote.capabilities.reach = Reach::ThisHost;

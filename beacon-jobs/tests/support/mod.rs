@@ -2,6 +2,7 @@
 //! stops at every call.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub, missing_docs)]
 
+pub mod lost;
 pub mod postgres;
 pub mod probe;
 pub mod provider;
