@@ -12,9 +12,13 @@
 use std::sync::Arc;
 
 use beacon_jobs::conformance::{ManualClock, StoreHarness, Time};
+use beacon_jobs::store::postgres::{PostgresStore, PostgresStoreOptions};
 use beacon_jobs::store::sqlite::{SqliteStore, SqliteStoreOptions};
 use beacon_jobs::store::{JobStore, MemoryStore};
 use beacon_jobs::store_conformance;
+
+#[path = "support/postgres.rs"]
+mod server;
 
 struct Memory;
 
@@ -86,4 +90,66 @@ impl StoreHarness for Sqlite {
 mod sqlite {
     use super::*;
     store_conformance!(Sqlite, require = [signals, reopen]);
+}
+
+/// A schema of its own for each case, on the server of the test run.
+struct Postgres {
+    is_pooled: bool,
+    notifies: bool,
+}
+
+impl Postgres {
+    async fn open(&self, schema: &str) -> PostgresStore {
+        let options = PostgresStoreOptions::new()
+            .with_schema(schema)
+            .unwrap()
+            .with_notifications(self.notifies)
+            .with_transaction_pooling(self.is_pooled);
+        let url = if self.is_pooled { server::pooling_url() } else { server::url() };
+        let store = options.open(&url).await.unwrap();
+        store.migrate().await.unwrap();
+        store
+    }
+}
+
+impl StoreHarness for Postgres {
+    type Store = PostgresStore;
+    type Guard = String;
+
+    async fn start(&self, _: Arc<ManualClock>) -> (PostgresStore, String) {
+        let schema = server::schema();
+        (self.open(&schema).await, schema)
+    }
+
+    fn time(&self) -> Time {
+        Time::Real
+    }
+
+    async fn reopen(&self, schema: &String, _: Arc<ManualClock>) -> Option<PostgresStore> {
+        Some(self.open(schema).await)
+    }
+}
+
+mod postgres {
+    use super::*;
+    store_conformance!(
+        Postgres { is_pooled: false, notifies: true },
+        require = [many_nodes, signals, reopen]
+    );
+}
+
+mod postgres_without_notifications {
+    use super::*;
+    store_conformance!(
+        Postgres { is_pooled: false, notifies: false },
+        require = [many_nodes, signals, reopen]
+    );
+}
+
+mod postgres_behind_pgbouncer {
+    use super::*;
+    store_conformance!(
+        Postgres { is_pooled: true, notifies: true },
+        require = [many_nodes, signals, reopen]
+    );
 }

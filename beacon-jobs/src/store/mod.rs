@@ -2,6 +2,8 @@
 
 mod memory;
 mod node;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod progress;
 mod query;
 mod rules;

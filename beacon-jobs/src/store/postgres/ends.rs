@@ -1,0 +1,108 @@
+//! The ends of whole jobs: cancel and outcome. One statement each, however many executions.
+
+use uuid::Uuid;
+
+use super::codec::{Cells, interval, json, text};
+use super::error::Fault;
+use super::link::{Answer, Call, Nature};
+use super::source::{Lane, Source};
+use super::sql::Statement;
+use super::stops;
+use crate::cancel::{Actor, CancelOutcome, CancelRequest, Escalation, StopMode};
+use crate::id::JobId;
+use crate::job::{Cancellation, Failure, FailureKind};
+use crate::store::{FinishJob, FinishJobOutcome, Refusal, Signal};
+
+/// How many columns of a cancel's rows are those of a stop; the outcome's are after them.
+const ITEM: usize = 16;
+
+/// The statement of a cancel. `channel` is absent when no hints are to be sent; `token` tells this
+/// very call from others when its answer was lost.
+pub(super) fn cancel_call(
+    id: &JobId,
+    request: &CancelRequest,
+    token: Uuid,
+    channel: Option<&str>,
+    from: &str,
+) -> Call {
+    Call::new(Statement::Cancel)
+        .bind(id.as_str())
+        .bind(text(request.by.name()))
+        .bind(matches!(request.by, Actor::Admin(_)))
+        .bind(request.reason.as_deref().map(text))
+        .bind(request.mode.as_str())
+        .bind(interval(request.effective_grace()))
+        .bind(i64::from(CancelOutcome::MOST_OPENED))
+        .bind(token)
+        .bind(channel)
+        .bind(from)
+}
+
+/// Reads what became of a cancel, and what to signal.
+pub(super) fn cancelled(id: &JobId, answer: &Answer) -> Result<(CancelOutcome, Vec<Signal>), Fault> {
+    let mut rows = answer.rows();
+    let last = rows.next_back().ok_or_else(|| Fault::corrupt("a cancel brought no row"))?;
+    let items = stops::readable(rows.map(|row| stops::item(&row)));
+    let told = || vec![Signal::Cancelled(id.clone())];
+    Ok(match last.get(ITEM)? {
+        "not_found" => (CancelOutcome::NotFound, Vec::new()),
+        "not_yours" => (CancelOutcome::NotYours, Vec::new()),
+        "finished" => (CancelOutcome::AlreadyFinished { status: last.word(ITEM + 1)? }, Vec::new()),
+        "cancelled" => {
+            let record = record(&last)?;
+            let stops = stops::counts(last.get(ITEM + 8)?, record.executions_cancelled)?;
+            (CancelOutcome::Cancelled { record, stops, opened: items }, told())
+        }
+        "before" => {
+            let record = record(&last)?;
+            let stops = stops::counts(last.get(ITEM + 8)?, record.executions_cancelled)?;
+            let escalation = (!items.is_empty()).then_some(Escalation { hastened: items });
+            let signals = if escalation.is_some() { told() } else { Vec::new() };
+            (CancelOutcome::AlreadyCancelled { record, stops, escalation }, signals)
+        }
+        other => return Err(Fault::corrupt(format!("a cancel answered {other}"))),
+    })
+}
+
+fn record(row: &Cells<'_>) -> Result<Cancellation, Fault> {
+    Ok(Cancellation {
+        previous_status: row.word(ITEM + 2)?,
+        cancelled_at: row.time(ITEM + 3)?,
+        cancelled_by: row.get(ITEM + 4)?,
+        reason: row.get(ITEM + 5)?,
+        mode: row.word(ITEM + 6)?,
+        executions_cancelled: row.count(ITEM + 7)?,
+    })
+}
+
+pub(super) async fn finish_job(
+    source: &Source,
+    finish: &FinishJob,
+) -> Result<(FinishJobOutcome, Vec<Signal>), Fault> {
+    let error = Failure::new(FailureKind::Timeout, "the time of the job was up");
+    let call = Call::new(Statement::FinishJob)
+        .bind(finish.job.as_str())
+        .bind(finish.fence.incarnation.as_uuid())
+        .bind(super::codec::epoch(finish.fence))
+        .bind(finish.timed_out.then(|| json(&error)))
+        .bind(StopMode::Graceful.as_str())
+        .bind(interval(CancelRequest::DEFAULT_GRACE));
+    let answer = source.run(Lane::Common, Nature::Repeatable, &call).await?;
+    let row = answer.row()?;
+    let outcome = match row.get::<Option<&str>>(0)? {
+        Some("cancelled") => FinishJobOutcome::Refused(Refusal::Cancelled),
+        Some("finished") => FinishJobOutcome::Finished(row.word(1)?),
+        Some(_) => FinishJobOutcome::Refused(Refusal::Lost),
+        None => match row.optional_word(1)? {
+            Some(status) => {
+                let mut signals = vec![Signal::Job(finish.job.clone())];
+                if row.get(2)? {
+                    signals.push(Signal::StopsDue);
+                }
+                return Ok((FinishJobOutcome::Finished(status), signals));
+            }
+            None => FinishJobOutcome::Unfinished,
+        },
+    };
+    Ok((outcome, Vec::new()))
+}

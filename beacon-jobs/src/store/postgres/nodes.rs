@@ -1,0 +1,66 @@
+//! The nodes and their leases.
+
+use std::time::Duration;
+
+use super::codec::{Cells, interval, json, text};
+use super::error::Fault;
+use super::link::{Call, Nature};
+use super::source::{Lane, Source};
+use super::sql::Statement;
+use crate::id::IncarnationId;
+use crate::store::{Heartbeat, NodeEnd, NodeIdentity, NodeRecord};
+
+/// The word for a node of which nothing more can be learnt.
+pub(super) const ABANDONED: &str = "abandoned";
+
+pub(super) async fn join(source: &Source, node: &NodeIdentity, lease: Duration) -> Result<(), Fault> {
+    let call = Call::new(Statement::Join)
+        .bind(node.incarnation.as_uuid())
+        .bind(text(&node.name))
+        .bind(json(&node.process))
+        .bind(&node.executors)
+        .bind(interval(lease));
+    source.run(Lane::Urgent, Nature::Repeatable, &call).await.map(drop)
+}
+
+pub(super) async fn heartbeat(
+    source: &Source,
+    incarnation: IncarnationId,
+    lease: Duration,
+) -> Result<Heartbeat, Fault> {
+    let call = Call::new(Statement::Heartbeat).bind(incarnation.as_uuid()).bind(interval(lease));
+    let answer = source.run(Lane::Urgent, Nature::Repeatable, &call).await?;
+    Ok(if answer.rows().len() > 0 { Heartbeat::Alive } else { Heartbeat::Lost })
+}
+
+pub(super) async fn end_node(
+    source: &Source,
+    incarnation: IncarnationId,
+    how: NodeEnd,
+) -> Result<(), Fault> {
+    let how = match how {
+        NodeEnd::CleanExit => "clean_exit",
+        NodeEnd::ProcessGone => "process_gone",
+        NodeEnd::Abandoned => ABANDONED,
+    };
+    let call = Call::new(Statement::EndNode).bind(incarnation.as_uuid()).bind(how);
+    source.run(Lane::Urgent, Nature::Repeatable, &call).await.map(drop)
+}
+
+pub(super) async fn nodes(source: &Source) -> Result<Vec<NodeRecord>, Fault> {
+    let answer = source.run(Lane::Common, Nature::Read, &Call::new(Statement::Nodes)).await?;
+    answer.rows().map(|row| record(&row)).collect()
+}
+
+fn record(row: &Cells<'_>) -> Result<NodeRecord, Fault> {
+    Ok(NodeRecord {
+        node: NodeIdentity {
+            incarnation: row.incarnation(0)?,
+            name: row.get(1)?,
+            process: row.json(2)?,
+            executors: row.get(3)?,
+        },
+        lease_until: row.time(4)?,
+        expired: row.get(5)?,
+    })
+}

@@ -1,0 +1,1 @@
+//! The constants against a migrated database.
