@@ -1,12 +1,14 @@
 //! `serve`: a runner and an API in one process, until a signal ends them.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use beacon_jobs::Jobs;
 use beacon_jobs::clock::{Clock, SystemClock};
 use beacon_jobs::process::ProcessExecutor;
 use beacon_jobs::runner::{JobRunner, RunnerOptions};
+use stand_in::{Kind, Points, StandInExecutor};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -88,11 +90,19 @@ async fn bind(api: &ApiSettings) -> Result<(TcpListener, SocketAddr), Exit> {
 }
 
 async fn start_runner(jobs: &Jobs, settings: &Settings, options: RunnerOptions) -> Result<JobRunner, Exit> {
-    let mut builder = JobRunner::builder(jobs).options(options);
+    let mut builder = JobRunner::builder(jobs).options(options.clone());
     for name in &settings.executors {
         match name {
             ExecutorName::Process => builder = builder.executor(ProcessExecutor::new()),
             ExecutorName::Modal | ExecutorName::Golem => {}
+        }
+    }
+    if let Some(url) = &settings.stand_in {
+        let points = stand_in_points()?;
+        let client = stand_in::Client::new(url, format!("{}/{}", options.node_name, std::process::id()));
+        for kind in Kind::all() {
+            let executor = StandInExecutor::new(client.clone(), kind);
+            builder = builder.executor(executor.with_points(Arc::clone(&points)));
         }
     }
     builder.start().await.map_err(|error| match error.kind() {
@@ -102,6 +112,15 @@ async fn start_runner(jobs: &Jobs, settings: &Settings, options: RunnerOptions) 
         )),
         _ => Exit::failed(error.to_string()),
     })
+}
+
+/// Where a test lets this process die.
+fn stand_in_points() -> Result<Arc<Points>, Exit> {
+    let points = match std::env::var(Points::VARIABLE) {
+        Ok(text) => text.parse().map_err(|error| Exit::usage(format!("{} {error}", Points::VARIABLE)))?,
+        Err(_) => Points::default(),
+    };
+    Ok(Arc::new(points))
 }
 
 /// The part that answers requests.
@@ -129,6 +148,7 @@ impl Server {
             database: match settings.database {
                 Database::Memory => "memory: forgotten at the end",
                 Database::Sqlite(_) => "a SQLite file",
+                Database::Postgres(_) => "a Postgres server",
             },
             runs_jobs: settings.runner.is_some(),
             open: api.open,

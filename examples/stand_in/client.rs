@@ -198,6 +198,8 @@ impl Client {
             }
         };
         tokio::select! {
+            // An answer that came is taken, however long this process was frozen.
+            biased;
             answer = exchange => answer,
             () = SystemClock.sleep(patience) => {
                 Err(CallError::NoAnswer(format!("nothing within {} ms", patience.as_millis())))

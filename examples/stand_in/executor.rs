@@ -1,6 +1,7 @@
 //! The executor.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -82,19 +83,19 @@ impl Kind {
 pub struct StandInExecutor {
     client: Client,
     kind: Kind,
-    points: Points,
+    points: Arc<Points>,
 }
 
 impl StandInExecutor {
     /// An executor at this server.
     #[must_use]
     pub fn new(client: Client, kind: Kind) -> Self {
-        Self { client, kind, points: Points::default() }
+        Self { client, kind, points: Arc::default() }
     }
 
     /// Lets the process die at a point.
     #[must_use]
-    pub fn with_points(mut self, points: Points) -> Self {
+    pub fn with_points(mut self, points: Arc<Points>) -> Self {
         self.points = points;
         self
     }
@@ -117,7 +118,9 @@ impl StandInExecutor {
                 State::Alive => {}
                 State::Completed { output } => return Ok(output),
                 State::Failed => return Err(ExecuteError::failed("the work failed")),
-                State::Created | State::Void => return Err(ExecuteError::interrupted("the work never began")),
+                State::Created | State::Void => {
+                    return Err(ExecuteError::interrupted("the work never began"));
+                }
                 State::Saved { output } => {
                     return Err(ExecuteError::failed("the work was told to end").with_output(output));
                 }
@@ -165,7 +168,8 @@ impl Executor for StandInExecutor {
             input: cx.input()?,
         };
         self.points.pass(Point::AfterClaim);
-        let created = cx.starting(patience, self.client.create(&order, patience)).await?.map_err(no_answer)?;
+        let created =
+            cx.starting(patience, self.client.create(&order, patience)).await?.map_err(no_answer)?;
         self.points.pass(Point::AfterCreate);
         let handle = Handle::of(&created.work).map_err(|error| ExecuteError::failed(error.to_string()))?;
         cx.save_handle(&handle).await?;
@@ -212,5 +216,7 @@ fn evidence(look: &Look) -> Value {
 }
 
 fn no_answer(error: CallError) -> ExecuteError {
-    ExecuteError::new(FailureKind::Provider, format!("the stand-in failed: {error}")).retryable().with_source(error)
+    ExecuteError::new(FailureKind::Provider, format!("the stand-in failed: {error}"))
+        .retryable()
+        .with_source(error)
 }

@@ -76,7 +76,8 @@ impl Record {
     #[must_use]
     pub fn begun_twice(&self) -> BTreeSet<AttemptId> {
         let mut seen = BTreeSet::new();
-        let begins = self.entries.iter().filter(|entry| matches!(entry.event, Event::Begun | Event::BegunAgain));
+        let begins =
+            self.entries.iter().filter(|entry| matches!(entry.event, Event::Begun | Event::BegunAgain));
         begins.map(|entry| entry.attempt).filter(|attempt| !seen.insert(*attempt)).collect()
     }
 
@@ -112,7 +113,10 @@ impl Record {
     pub fn story(&self, job: &JobId, index: u32) -> String {
         let of_it = self.entries.iter().filter(|entry| entry.job == *job && entry.index == index);
         let line = |entry: &Entry| {
-            format!("{} {:?} work {} attempt {} from {}\n", entry.at, entry.event, entry.work, entry.attempt, entry.from)
+            format!(
+                "{} {:?} work {} attempt {} from {}\n",
+                entry.at, entry.event, entry.work, entry.attempt, entry.from
+            )
         };
         of_it.map(line).collect()
     }

@@ -167,10 +167,10 @@ impl IntoResponse for Answer {
             Self::Wrong(why) => (StatusCode::BAD_REQUEST, why).into_response(),
             Self::Failing => (StatusCode::SERVICE_UNAVAILABLE, "out of order").into_response(),
             // A body that breaks the connection instead of being sent.
-            Self::Lost => Body::from_stream(stream::once(async {
-                Err::<Bytes, _>(std::io::Error::other("cut off"))
-            }))
-            .into_response(),
+            Self::Lost => {
+                Body::from_stream(stream::once(async { Err::<Bytes, _>(std::io::Error::other("cut off")) }))
+                    .into_response()
+            }
         }
     }
 }
@@ -186,17 +186,28 @@ fn from(headers: &HeaderMap) -> String {
 }
 
 /// Misbehaves before a call has any effect, where it is to.
-async fn trouble(floor: &Floor, place: &Place, own: Option<fn(&mut Faults) -> &mut u32>) -> Result<(), Answer> {
+async fn trouble(
+    floor: &Floor,
+    place: &Place,
+    own: Option<fn(&mut Faults) -> &mut u32>,
+) -> Result<(), Answer> {
     if floor.strikes(place, |faults| &mut faults.hanging_calls) {
         // The caller's patience ends it.
         std::future::pending::<Infallible>().await;
     }
     let fails = own.is_some_and(|own| floor.strikes(place, own));
-    if fails || floor.strikes(place, |faults| &mut faults.failing_calls) { Err(Answer::Failing) } else { Ok(()) }
+    if fails || floor.strikes(place, |faults| &mut faults.failing_calls) {
+        Err(Answer::Failing)
+    } else {
+        Ok(())
+    }
 }
 
 /// Has its effect after a time, whether its sender is still there or not.
-async fn late<T: Send + 'static>(takes: Duration, effect: impl FnOnce() -> T + Send + 'static) -> Result<T, Answer> {
+async fn late<T: Send + 'static>(
+    takes: Duration,
+    effect: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Answer> {
     let task = tokio::spawn(async move {
         if !takes.is_zero() {
             SystemClock.sleep(takes).await;
