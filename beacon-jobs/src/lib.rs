@@ -37,7 +37,7 @@
 //! | [`stop`] | ending remote work: handles, requests, evidence |
 //! | [`context`] | the cancellable scope of a job in this process; works alone |
 //! | [`executor`] | the [`Executor`](executor::Executor) trait, one implementation a provider; `function` and `process` |
-//! | [`store`] | the [`JobStore`](store::JobStore) trait, which decides every race; memory and SQLite |
+//! | [`store`] | the [`JobStore`](store::JobStore) trait, which decides every race; memory, SQLite and Postgres |
 //! | [`Jobs`] | the door: submit, get, list, cancel, wait |
 //! | [`runner`] | a node: claims jobs, runs their executions, drives stops |
 //! | `conformance` | the suites that any store or executor is run through |

@@ -35,6 +35,7 @@ on_each_store!(
     a_late_output_is_kept_beside_and_is_never_the_result,
     a_cancel_holds_back_sends_while_it_commits,
     ten_thousand_running_jobs_cancelled_leave_nothing,
+    a_cancel_of_many_ends_them_all,
     a_harsher_cancel_ends_the_grace_of_running_work,
     a_harsher_cancel_ends_the_wait_for_work_that_its_provider_does_not_end,
 );
@@ -328,14 +329,38 @@ async fn a_harsher_cancel_ends_the_wait_for_work_that_its_provider_does_not_end(
     until(&jobs, &id, |detail| detail.stops.acknowledged == 1).await;
     assert_eq!(runner.running_attempts(), 1, "its grace runs");
     jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
-    // The runner of the tests ends this wait if nothing else does.
-    while runner.running_attempts() > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let ended = async {
+        while runner.running_attempts() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(support::LONG / 2, ended).await.expect("the grace goes on");
     assert_eq!(provider.alive().len(), 1, "and nothing claims that it has ended");
     assert_eq!(detail(&jobs, &id).await.stops.confirmed, 0);
     provider.stubborn(false);
     assert_eq!(settled(&jobs, &id).await.stops.confirmed, 1);
+    runner.shutdown(support::LONG).await;
+}
+
+async fn a_cancel_of_many_ends_them_all(stand: Stand) {
+    const JOBS: usize = 40;
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..JOBS {
+        ids.push(submit(&jobs, one("remote")).await);
+    }
+    provider.wait_alive(JOBS).await;
+    let answers = jobs.cancel_many(&ids, &by_alice().immediate()).await.unwrap();
+    assert_eq!(answers.len(), JOBS);
+    for answer in &answers {
+        assert!(answer.context_cancelled && matches!(answer.outcome, CancelOutcome::Cancelled { .. }));
+    }
+    for id in &ids {
+        assert_eq!(settled(&jobs, id).await.stops.confirmed, 1);
+    }
+    assert_eq!(provider.alive(), []);
     runner.shutdown(support::LONG).await;
 }
 

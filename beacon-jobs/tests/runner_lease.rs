@@ -65,7 +65,7 @@ async fn a_node_that_lost_its_lease_comes_back_and_goes_on(stand: Stand) {
     let other = submit(&jobs, one("remote")).await;
     provider.reached(Point::Create).await;
     *lose.lock().unwrap() = Some(before);
-    while runner.incarnation().is_some() {
+    while runner.incarnation() == Some(before) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     tokio::time::sleep(support::quick_options().poll * 6).await;

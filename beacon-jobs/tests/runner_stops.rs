@@ -14,12 +14,16 @@ mod support;
 
 use std::sync::Arc;
 
-use beacon_jobs::Jobs;
 use beacon_jobs::cancel::CancelOutcome;
+use beacon_jobs::executor::Reach;
 use beacon_jobs::executor::function::FunctionExecutor;
+use beacon_jobs::host::ProcessIdentity;
 use beacon_jobs::job::{ExecutionStatus, FailureKind, JobStatus};
-use beacon_jobs::stop::StopState;
-use beacon_jobs::store::{CloseStop, CloseStopOutcome};
+use beacon_jobs::stop::{Handle, StopState};
+use beacon_jobs::store::{
+    Claim, CloseStop, CloseStopOutcome, NodeEnd, NodeIdentity, SaveHandle, SaveOutcome, StartExecution,
+};
+use beacon_jobs::{AttemptId, IncarnationId, Jobs, RandomIds};
 use serde_json::json;
 use support::probe::{Hook, Probe};
 use support::provider::{Point, Provider, Remote};
@@ -38,6 +42,7 @@ on_each_store!(
     a_timeout_stops_the_attempt_and_tries_again,
     a_job_out_of_time_fails_and_is_stopped,
     a_blocking_closure_is_unconfirmable_until_it_returns,
+    work_of_a_missing_host_is_left_alone_and_said_to_be_unconfirmed,
     an_administrator_closes_a_stop_on_record,
     a_refused_save_begins_nothing,
     a_local_cancel_is_driven_while_the_store_is_asked_for_stops,
@@ -247,6 +252,40 @@ async fn a_blocking_closure_is_unconfirmable_until_it_returns(stand: Stand) {
     release.send(()).unwrap();
     let end = until(&jobs, &id, |detail| detail.stops.confirmed == 1).await;
     assert_eq!(end.executions[0].output, None);
+    runner.shutdown(support::LONG).await;
+}
+
+async fn work_of_a_missing_host_is_left_alone_and_said_to_be_unconfirmed(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let id = submit(&jobs, one("remote")).await;
+    // A node of another host begins it, and is never heard of again.
+    let mut process = ProcessIdentity::current();
+    process.machine = "another".to_owned();
+    let incarnation = IncarnationId::mint(&RandomIds);
+    let executors = vec!["remote".to_owned()];
+    let node = NodeIdentity { incarnation, name: "lost".to_owned(), process, executors: executors.clone() };
+    stand.store.join(&node, support::LONG).await.unwrap();
+    let claim = Claim { incarnation, executors, running: Vec::new(), limit: 1 };
+    let fence = stand.store.claim(&claim).await.unwrap()[0].fence;
+    let attempt = AttemptId::mint(&RandomIds);
+    let start = StartExecution { fence, job: id.clone(), index: 0, attempt };
+    stand.store.start(&[start]).await.unwrap();
+    let handle = Handle::new(json!({ "object": attempt }));
+    let save = SaveHandle { fence, job: id.clone(), index: 0, attempt, handle };
+    assert_eq!(stand.store.save_handles(&[save]).await.unwrap(), [SaveOutcome::Granted]);
+    jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+    stand.store.end_node(incarnation, NodeEnd::Abandoned).await.unwrap();
+
+    let mut remote = Remote::two_step(&provider);
+    remote.capabilities.reach = Reach::ThisHost;
+    remote.capabilities.confirm_limit = std::time::Duration::from_millis(200);
+    let runner = runner(&jobs).executor(remote).start().await.unwrap();
+    let end = settled(&jobs, &id).await;
+    assert_eq!((end.stops.unconfirmed, end.stops.open), (1, 0));
+    let why = end.executions[0].stop.as_ref().unwrap().why.clone().unwrap();
+    assert!(why.contains("only its host another/"), "{why}");
+    assert_eq!(provider.count("stop"), 0);
     runner.shutdown(support::LONG).await;
 }
 

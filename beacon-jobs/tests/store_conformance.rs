@@ -148,8 +148,5 @@ mod postgres_without_notifications {
 
 mod postgres_behind_pgbouncer {
     use super::*;
-    store_conformance!(
-        Postgres { is_pooled: true, notifies: true },
-        require = [many_nodes, signals, reopen]
-    );
+    store_conformance!(Postgres { is_pooled: true, notifies: true }, require = [many_nodes, signals, reopen]);
 }

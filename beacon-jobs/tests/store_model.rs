@@ -1,15 +1,17 @@
-//! Random operations on the memory store and on SQLite give the same answers and leave the same
-//! state. The memory store is the model: it is small, and its rows are always loaded.
+//! Random operations on the memory store and on SQLite, or Postgres, give the same answers and leave
+//! the same state. The memory store is the model: it is small, and its rows are always loaded.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use beacon_jobs::cancel::{Actor, CancelOutcome, CancelRequest, StopMode};
+use beacon_jobs::clock::Clock;
 use beacon_jobs::conformance::ManualClock;
 use beacon_jobs::host::ProcessIdentity;
 use beacon_jobs::job::{ExecutionSpec, Failure, FailureKind, JobSpec, JobStatus};
 use beacon_jobs::stop::{Handle, SealedBy, StopItem};
+use beacon_jobs::store::postgres::PostgresStoreOptions;
 use beacon_jobs::store::sqlite::SqliteStoreOptions;
 use beacon_jobs::store::{
     Claim, ClaimedJob, CloseStop, ExecutionPage, ExecutionResult, Fence, FinishExecution, FinishJob,
@@ -21,6 +23,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::json;
+use sqlx::Executor;
+
+#[path = "support/postgres.rs"]
+mod server;
 
 const JOBS: usize = 3;
 const MOST: u32 = 4;
@@ -41,6 +47,7 @@ struct Target {
 enum Op {
     Submit { job: usize, owner: usize, key: Option<usize>, executions: u32, overlap: bool },
     Cancel { job: usize, actor: usize, immediate: bool, grace: u64 },
+    CancelMany { jobs: Vec<usize>, actor: usize },
     Claim { limit: u32, executors: usize },
     TakeOver { limit: u32, executors: usize, running: usize },
     Start(Vec<Start>),
@@ -138,6 +145,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => submit(),
         2 => (0..JOBS, 0..3_usize, any::<bool>(), 0..20_u64).prop_map(
             |(job, actor, immediate, grace)| Op::Cancel { job, actor, immediate, grace }),
+        1 => (vec(0..=JOBS, 1..5), 0..3_usize).prop_map(|(jobs, actor)| Op::CancelMany { jobs, actor }),
         2 => claim(),
         2 => (1..3_u32, prop_oneof![4 => Just(0_usize), 1 => 0..3_usize], 0..3_usize).prop_map(
             |(limit, executors, running)| Op::TakeOver { limit, executors, running }),
@@ -223,34 +231,102 @@ impl Known {
 macro_rules! both {
     ($pair:expr, $call:ident($($argument:expr),*)) => {{
         let memory = $pair.memory.$call($($argument),*).await.unwrap();
-        let sqlite = $pair.sqlite.$call($($argument),*).await.unwrap();
-        assert_eq!(memory, sqlite, "memory and sqlite differ about {}", stringify!($call));
+        let other = $pair.other.$call($($argument),*).await.unwrap();
+        assert_eq!(memory, other, "memory and {} differ about {}", $pair.other, stringify!($call));
         memory
     }};
 }
 
 struct Pair {
     memory: MemoryStore,
-    sqlite: Arc<dyn JobStore>,
-    clock: Arc<ManualClock>,
+    other: Arc<dyn JobStore>,
+    time: Time,
     known: Known,
-    _folder: tempfile::TempDir,
+}
+
+/// What both stores go by.
+enum Time {
+    Manual(Arc<ManualClock>),
+    /// The database has a time of its own, which is set here.
+    Database(Arc<ManualClock>, sqlx::PgPool, String),
+}
+
+impl Time {
+    fn clock(&self) -> &Arc<ManualClock> {
+        match self {
+            Self::Manual(clock) | Self::Database(clock, ..) => clock,
+        }
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.clock().advance(by);
+        if let Self::Database(clock, pool, schema) = self {
+            let set = format!("UPDATE {schema}.model_clock SET now = $1");
+            sqlx::query(sqlx::AssertSqlSafe(set)).bind(clock.now()).execute(pool).await.unwrap();
+        }
+    }
+}
+
+/// A file in memory where that is a folder: thousands of files are made here.
+async fn sqlite(clock: &Arc<ManualClock>) -> (Arc<dyn JobStore>, tempfile::TempDir) {
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let options = SqliteStoreOptions::new().with_clock(Arc::clone(clock) as _).with_readers(1);
+    let store = options.open(folder.path().join("model.db")).await.unwrap();
+    store.migrate().await.unwrap();
+    (Arc::new(store), folder)
+}
+
+/// A schema whose time is read from a table.
+struct Postgres {
+    store: Arc<dyn JobStore>,
+    pool: sqlx::PgPool,
+    schema: String,
+}
+
+impl Postgres {
+    async fn new() -> Self {
+        let schema = server::schema();
+        let options = PostgresStoreOptions::new().with_schema(&schema).unwrap().with_notifications(false);
+        let store = options.open(&server::url()).await.unwrap();
+        store.migrate().await.unwrap();
+        let pool = sqlx::PgPool::connect(&server::url()).await.unwrap();
+        let clock = format!(
+            "CREATE TABLE {schema}.model_clock AS SELECT now(); \
+             CREATE OR REPLACE FUNCTION {schema}.beacon_now() RETURNS timestamptz LANGUAGE sql VOLATILE \
+             AS 'SELECT now FROM {schema}.model_clock'"
+        );
+        pool.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(clock))).await.unwrap();
+        Self { store: Arc::new(store), pool, schema }
+    }
+
+    /// Forgets everything, and sets the time back.
+    async fn clear(&self) -> Time {
+        let tables =
+            ["jobs", "specs", "executions", "results", "attempts", "stops", "audit", "nodes", "holders"];
+        let delete = tables.map(|table| format!("DELETE FROM {}.beacon_{table};", self.schema)).concat();
+        self.pool.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(delete))).await.unwrap();
+        let time = Time::Database(Arc::default(), self.pool.clone(), self.schema.clone());
+        time.advance(Duration::ZERO).await;
+        time
+    }
 }
 
 impl Pair {
-    async fn new() -> Self {
-        let clock = Arc::new(ManualClock::new());
-        // In memory where that is a folder: thousands of files are made here.
-        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let options = SqliteStoreOptions::new().with_clock(Arc::clone(&clock) as _).with_readers(1);
-        let sqlite = options.open(folder.path().join("model.db")).await.unwrap();
-        sqlite.migrate().await.unwrap();
-        let memory = MemoryStore::with_clock(Arc::clone(&clock) as _);
-        let mut pair =
-            Self { memory, sqlite: Arc::new(sqlite), clock, known: Known::default(), _folder: folder };
+    async fn new(other: Arc<dyn JobStore>, time: Time) -> Self {
+        let memory = MemoryStore::with_clock(Arc::clone(time.clock()) as _);
+        let mut pair = Self { memory, other, time, known: Known::default() };
         let identity = pair.known.identity();
         both!(pair, join(&identity, LEASE));
         pair
+    }
+
+    async fn run(mut self, ops: &[Op]) {
+        for (number, op) in ops.iter().enumerate() {
+            self.step(op).await;
+            if number % 8 == 7 {
+                self.compare().await;
+            }
+        }
     }
 
     fn claim(&self, limit: u32, names: usize, running: usize) -> Claim {
@@ -268,7 +344,6 @@ impl Pair {
     }
 
     async fn step(&mut self, op: &Op) {
-        let clock = Arc::clone(&self.clock);
         match op {
             Op::Submit { job, owner, key, executions, overlap } => {
                 let names = ["one", "two", "one", "one"];
@@ -303,6 +378,15 @@ impl Pair {
                     let mode = if *immediate { StopMode::Immediate } else { StopMode::Graceful };
                     assert!(opened.iter().all(|item| item.mode == mode));
                 }
+            }
+            Op::CancelMany { jobs, actor } => {
+                let actor = match actor {
+                    2 => Actor::Admin("root".into()),
+                    owner => Actor::Owner(format!("owner-{owner}")),
+                };
+                let jobs: Vec<_> = jobs.iter().copied().map(job_id).collect();
+                let request = CancelRequest::new(actor);
+                both!(self, cancel_many(&jobs, &request));
             }
             Op::Claim { limit, executors } => {
                 let claim = self.claim(*limit, *executors, 0);
@@ -385,8 +469,8 @@ impl Pair {
                     limit: 1000,
                 };
                 let memory = by_attempt(self.memory.take_stops(&take).await.unwrap());
-                let sqlite = by_attempt(self.sqlite.take_stops(&take).await.unwrap());
-                assert_eq!(memory, sqlite);
+                let other = by_attempt(self.other.take_stops(&take).await.unwrap());
+                assert_eq!(memory, other);
             }
             Op::RecordStops(updates) => {
                 let updates: Vec<_> = updates
@@ -426,7 +510,7 @@ impl Pair {
             Op::Prune { keep } => {
                 both!(self, prune(Duration::from_secs(*keep), 1000));
             }
-            Op::Advance(seconds) => clock.advance(Duration::from_secs(*seconds)),
+            Op::Advance(seconds) => self.time.advance(Duration::from_secs(*seconds)).await,
         }
     }
 
@@ -454,13 +538,13 @@ impl Pair {
 
     /// Reads page after page. A cursor means something to its own store alone.
     async fn compare_lists(&self, filter: &JobFilter) {
-        let (mut on_memory, mut on_sqlite) = (filter.clone(), filter.clone());
+        let (mut on_memory, mut on_other) = (filter.clone(), filter.clone());
         loop {
             let memory = self.memory.list(&on_memory).await.unwrap();
-            let sqlite = self.sqlite.list(&on_sqlite).await.unwrap();
-            assert_eq!(memory.jobs, sqlite.jobs, "memory and sqlite differ about {filter:?}");
-            assert_eq!(memory.next_cursor.is_some(), sqlite.next_cursor.is_some());
-            (on_memory.cursor, on_sqlite.cursor) = (memory.next_cursor, sqlite.next_cursor);
+            let other = self.other.list(&on_other).await.unwrap();
+            assert_eq!(memory.jobs, other.jobs, "memory and {} differ about {filter:?}", self.other);
+            assert_eq!(memory.next_cursor.is_some(), other.next_cursor.is_some());
+            (on_memory.cursor, on_other.cursor) = (memory.next_cursor, other.next_cursor);
             if on_memory.cursor.is_none() {
                 return;
             }
@@ -505,13 +589,22 @@ proptest! {
     fn memory_and_sqlite_agree(ops in ops()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let mut pair = Pair::new().await;
-            for (number, op) in ops.iter().enumerate() {
-                pair.step(op).await;
-                if number % 8 == 7 {
-                    pair.compare().await;
-                }
-            }
+            let clock = Arc::new(ManualClock::new());
+            let (store, _folder) = sqlite(&clock).await;
+            Pair::new(store, Time::Manual(clock)).await.run(&ops).await;
         });
     }
+}
+
+#[test]
+fn memory_and_postgres_agree() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let postgres = runtime.block_on(Postgres::new());
+    let config = ProptestConfig { failure_persistence: None, cases: 128, ..ProptestConfig::default() };
+    proptest!(config, |(ops in ops())| {
+        runtime.block_on(async {
+            let time = postgres.clear().await;
+            Pair::new(Arc::clone(&postgres.store), time).await.run(&ops).await;
+        });
+    });
 }

@@ -13,7 +13,7 @@ use beacon_jobs::store::{
     NodeIdentity, NodeRecord, Release, SaveHandle, SaveOutcome, Seal, Signals, StartExecution, StartOutcome,
     StopUpdate, Submission, Submitted, TakeStops,
 };
-use beacon_jobs::{IncarnationId, JobId, Result};
+use beacon_jobs::{Error, IncarnationId, JobId, Result};
 use serde_json::{Value, json};
 
 /// A store that keeps jobs in another one, and writes a line of JSON for every cancel that was
@@ -32,6 +32,18 @@ impl<S: JobStore> JournaledStore<S> {
     /// Journals the cancels of this store.
     pub(crate) fn new(store: S, journal: impl Write + Send + 'static) -> Self {
         Self { store, journal: Arc::new(Mutex::new(journal)) }
+    }
+
+    fn note(&self, id: &JobId, request: &CancelRequest, outcome: Result<&CancelOutcome, &Error>) {
+        let answer = match outcome {
+            Ok(outcome) => word(outcome).to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let entry = json!({ "job": id, "by": request.by.name(), "reason": request.reason, "answer": answer });
+        if let Err(error) = self.write(&entry) {
+            // The cancel is committed: that its line could not be written must not hide that.
+            tracing::error!(%error, %entry, "a cancel is missing from the journal");
+        }
     }
 
     fn write(&self, entry: &Value) -> io::Result<()> {
@@ -59,15 +71,7 @@ fn word(outcome: &CancelOutcome) -> &'static str {
 impl<S: JobStore> JobStore for JournaledStore<S> {
     async fn cancel(&self, id: &JobId, request: &CancelRequest) -> Result<CancelOutcome> {
         let outcome = self.store.cancel(id, request).await;
-        let answer = match &outcome {
-            Ok(outcome) => word(outcome).to_owned(),
-            Err(error) => error.to_string(),
-        };
-        let entry = json!({ "job": id, "by": request.by.name(), "reason": request.reason, "answer": answer });
-        if let Err(error) = self.write(&entry) {
-            // The cancel is committed: that its line could not be written must not hide that.
-            tracing::error!(%error, %entry, "a cancel is missing from the journal");
-        }
+        self.note(id, request, outcome.as_ref());
         outcome
     }
 
@@ -93,6 +97,18 @@ impl<S: JobStore> JobStore for JournaledStore<S> {
 
     async fn audit(&self, id: &JobId) -> Result<Vec<AuditEntry>> {
         self.store.audit(id).await
+    }
+
+    async fn cancel_many(&self, ids: &[JobId], request: &CancelRequest) -> Result<Vec<CancelOutcome>> {
+        let outcomes = self.store.cancel_many(ids, request).await;
+        for (place, id) in ids.iter().enumerate() {
+            // One that the store did not answer for has no line.
+            match &outcomes {
+                Ok(outcomes) => outcomes.get(place).into_iter().for_each(|it| self.note(id, request, Ok(it))),
+                Err(error) => self.note(id, request, Err(error)),
+            }
+        }
+        outcomes
     }
 
     async fn join(&self, node: &NodeIdentity, lease: Duration) -> Result<Joined> {

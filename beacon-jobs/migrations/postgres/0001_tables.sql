@@ -28,11 +28,13 @@ CREATE TABLE @.beacon_jobs (
     executions_cancelled INTEGER
 );
 CREATE UNIQUE INDEX beacon_jobs_key ON @.beacon_jobs (owner, idempotency_key) WHERE idempotency_key IS NOT NULL;
-CREATE INDEX beacon_jobs_owner ON @.beacon_jobs (owner, seq);
+-- `seq + 0` is the order of submission in an index that the primary key cannot stand in for: by that
+-- one a few jobs of an owner or a status would be looked for among all.
+CREATE INDEX beacon_jobs_owner ON @.beacon_jobs (owner, (seq + 0));
 -- Jobs without an outcome are few, whatever has piled up: each question about them has an index
 -- that holds no others.
-CREATE INDEX beacon_jobs_queued ON @.beacon_jobs (seq) WHERE status = 'queued';
-CREATE INDEX beacon_jobs_running ON @.beacon_jobs (seq) WHERE status = 'running';
+CREATE INDEX beacon_jobs_queued ON @.beacon_jobs ((seq + 0)) WHERE status = 'queued';
+CREATE INDEX beacon_jobs_running ON @.beacon_jobs ((seq + 0)) WHERE status = 'running';
 CREATE INDEX beacon_jobs_held ON @.beacon_jobs (incarnation) WHERE status = 'running';
 CREATE INDEX beacon_jobs_ended ON @.beacon_jobs (finished_at) WHERE finished_at IS NOT NULL;
 
@@ -111,6 +113,7 @@ CREATE TABLE @.beacon_nodes (
     incarnation UUID PRIMARY KEY,
     name TEXT NOT NULL,
     process TEXT NOT NULL,              -- JSON
+    host TEXT NOT NULL,                 -- of the process
     executors TEXT[] NOT NULL,
     lease_until TIMESTAMPTZ NOT NULL,
     ended_at TIMESTAMPTZ,

@@ -4,13 +4,13 @@
 CREATE FUNCTION @.beacon_items(p_execution BIGINT[], p_number INTEGER[], p_now TIMESTAMPTZ) RETURNS TABLE (
     job TEXT, execution BIGINT, attempt UUID, executor TEXT, incarnation UUID, handle TEXT, sealed_by TEXT,
     state TEXT, mode TEXT, force_at TIMESTAMPTZ, requested_at TIMESTAMPTZ, tries INTEGER, at TIMESTAMPTZ,
-    lease_until TIMESTAMPTZ, ended_at TIMESTAMPTZ, ended_how TEXT
+    lease_until TIMESTAMPTZ, ended_at TIMESTAMPTZ, ended_how TEXT, host TEXT
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
     SELECT j.id::text, t.execution, a.id, t.executor::text, a.incarnation, a.handle, a.sealed_by, t.state, t.mode, t.force_at,
-        t.requested_at, t.tries, p_now, n.lease_until, n.ended_at, n.ended_how
+        t.requested_at, t.tries, p_now, n.lease_until, n.ended_at, n.ended_how, n.host
     FROM unnest(p_execution, p_number) WITH ORDINALITY AS w (execution, number, place)
     JOIN @.beacon_stops t ON t.execution = w.execution AND t.number = w.number
     JOIN @.beacon_attempts a ON a.execution = w.execution AND a.number = w.number
@@ -27,7 +27,7 @@ CREATE FUNCTION @.beacon_cancel(
 ) RETURNS TABLE (
     job TEXT, execution BIGINT, attempt UUID, executor TEXT, incarnation UUID, handle TEXT, sealed_by TEXT,
     state TEXT, mode TEXT, force_at TIMESTAMPTZ, requested_at TIMESTAMPTZ, tries INTEGER, at TIMESTAMPTZ,
-    lease_until TIMESTAMPTZ, ended_at TIMESTAMPTZ, ended_how TEXT,
+    lease_until TIMESTAMPTZ, ended_at TIMESTAMPTZ, ended_how TEXT, host TEXT,
     outcome TEXT, status TEXT, cancelled_from TEXT, cancelled_at TIMESTAMPTZ, cancelled_by TEXT, reason TEXT,
     cancel_mode TEXT, executions_cancelled INTEGER, stops TEXT
 ) LANGUAGE plpgsql
@@ -127,11 +127,11 @@ BEGIN
         FROM @.beacon_items(v_executions, v_numbers, v_now) i;
     END IF;
     IF v_is_news AND p_channel IS NOT NULL THEN
-        PERFORM pg_notify(p_channel, json_build_object('from', p_from, 'cancelled', p_job)::text);
+        PERFORM pg_notify(p_channel, json_build_object('from', p_from, 'cancelled', json_build_array(p_job))::text);
     END IF;
     RETURN QUERY SELECT NULL::text, NULL::bigint, NULL::uuid, NULL::text, NULL::uuid, NULL::text, NULL::text, NULL::text,
         NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::integer, NULL::timestamptz, NULL::timestamptz,
-        NULL::timestamptz, NULL::text,
+        NULL::timestamptz, NULL::text, NULL::text,
         outcome, v_job.status::text, v_job.cancelled_from, v_job.finished_at, v_job.cancelled_by, v_job.cancel_reason,
         v_job.cancel_mode, v_job.executions_cancelled,
         CASE
@@ -141,11 +141,15 @@ BEGIN
         END;
 END $$;
 
--- Takes stops that are due, of these executors, those that have waited longest first.
-CREATE FUNCTION @.beacon_take_stops(p_executors TEXT[], p_hold INTERVAL, p_limit BIGINT) RETURNS TABLE (
+-- Takes stops that are due, of these executors, those that have waited longest first. Work of the
+-- executors `p_bound` can be ended only from its own host; what was asked for longer than `p_missing` ago may be
+-- said to be out of reach by anybody.
+CREATE FUNCTION @.beacon_take_stops(
+    p_executors TEXT[], p_hold INTERVAL, p_limit BIGINT, p_bound TEXT[], p_here TEXT, p_missing INTERVAL
+) RETURNS TABLE (
     job TEXT, execution BIGINT, attempt UUID, executor TEXT, incarnation UUID, handle TEXT, sealed_by TEXT,
     state TEXT, mode TEXT, force_at TIMESTAMPTZ, requested_at TIMESTAMPTZ, tries INTEGER, at TIMESTAMPTZ,
-    lease_until TIMESTAMPTZ, ended_at TIMESTAMPTZ, ended_how TEXT
+    lease_until TIMESTAMPTZ, ended_at TIMESTAMPTZ, ended_how TEXT, host TEXT
 ) LANGUAGE plpgsql
 @plan
 AS $$
@@ -157,7 +161,14 @@ DECLARE
 BEGIN
     SELECT array_agg(d.execution), array_agg(d.number) INTO v_executions, v_numbers FROM (
         SELECT t.execution, t.number FROM @.beacon_stops t
-        WHERE t.due_at <= v_now AND t.executor = ANY (p_executors)
+        WHERE t.due_at <= v_now AND t.executor = ANY (p_executors) AND (
+            NOT t.executor = ANY (p_bound)
+            OR EXISTS (
+                SELECT FROM @.beacon_attempts a JOIN @.beacon_nodes n ON n.incarnation = a.incarnation
+                WHERE a.execution = t.execution AND a.number = t.number AND n.host = p_here
+            )
+            OR (NOT t.settled AND t.state <> 'unconfirmed' AND t.requested_at <= v_now - p_missing)
+        )
         ORDER BY t.due_at, t.execution, t.number LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
     ) d;
     UPDATE @.beacon_stops t SET due_at = v_now + p_hold

@@ -68,12 +68,12 @@ BEGIN
             SELECT j.seq FROM @.beacon_jobs j
             WHERE j.status = 'running' AND (j.incarnation IS NULL OR NOT j.incarnation = ANY (v_alive))
                 AND NOT j.id = ANY (p_running) AND j.executors <@ p_executors
-            ORDER BY j.seq LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
+            ORDER BY j.seq + 0 LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
         );
     ELSE
         v_seqs := ARRAY(
             SELECT j.seq FROM @.beacon_jobs j WHERE j.status = 'queued' AND j.executors <@ p_executors
-            ORDER BY j.seq LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
+            ORDER BY j.seq + 0 LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
         );
     END IF;
     IF cardinality(v_seqs) = 0 THEN
@@ -104,11 +104,12 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- Deletes jobs that ended before, and have no open stop. Returns how many.
+-- Deletes jobs that ended before, and have no stop that is open or watched. Returns how many.
 CREATE FUNCTION @.beacon_prune(p_keep INTERVAL, p_limit BIGINT, p_most_executions BIGINT) RETURNS BIGINT LANGUAGE plpgsql
 @plan
 AS $$
 DECLARE
+    v_before TIMESTAMPTZ := @.beacon_now() - p_keep;
     v_job RECORD;
     v_first BIGINT;
     v_jobs BIGINT := 0;
@@ -116,9 +117,10 @@ DECLARE
 BEGIN
     FOR v_job IN
         SELECT j.seq, j.executions FROM @.beacon_jobs j
-        WHERE j.finished_at <= @.beacon_now() - p_keep AND NOT EXISTS (
+        WHERE j.finished_at <= v_before AND NOT EXISTS (
             SELECT FROM @.beacon_stops t
-            WHERE t.execution BETWEEN j.seq * 131072 AND j.seq * 131072 + 131071 AND NOT t.settled
+            WHERE t.execution BETWEEN j.seq * 131072 AND j.seq * 131072 + 131071
+                AND (NOT t.settled OR (t.state = 'confirmed' AND t.due_at IS NOT NULL))
         )
         LIMIT p_limit FOR UPDATE SKIP LOCKED
     LOOP

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
 pub use settle::Settled;
@@ -218,6 +219,29 @@ impl Jobs {
         request.check()?;
         let hold = self.inner.contexts.hold(id).await;
         let outcome = self.inner.store.cancel(id, request).await?;
+        let answer = self.act_on(id, outcome);
+        drop(hold);
+        Ok(answer)
+    }
+
+    /// Cancels many jobs in one commit, and answers for each in the order asked.
+    ///
+    /// # Errors
+    /// As [`cancel`](Self::cancel), for all of them together.
+    ///
+    /// # Cancellation safety
+    /// As [`cancel`](Self::cancel).
+    pub async fn cancel_many(&self, ids: &[JobId], request: &CancelRequest) -> Result<Vec<CancelAnswer>> {
+        request.check()?;
+        let holds = join_all(ids.iter().map(|id| self.inner.contexts.hold(id))).await;
+        let outcomes = self.inner.store.cancel_many(ids, request).await?;
+        let answers = ids.iter().zip(outcomes).map(|(id, outcome)| self.act_on(id, outcome)).collect();
+        drop(holds);
+        Ok(answers)
+    }
+
+    /// Tells this process's contexts and runners of a cancel.
+    fn act_on(&self, id: &JobId, outcome: CancelOutcome) -> CancelAnswer {
         let context_cancelled = match &outcome {
             CancelOutcome::Cancelled { record, opened, .. } => {
                 let live = self.inner.contexts.cancel(id, CancelReason::of(record));
@@ -234,8 +258,7 @@ impl Jobs {
             }
             _ => false,
         };
-        drop(hold);
-        Ok(CancelAnswer { outcome, context_cancelled })
+        CancelAnswer { outcome, context_cancelled }
     }
 
     /// Closes a stop that cannot be confirmed, by an administrator, on record.

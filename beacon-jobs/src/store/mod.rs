@@ -131,6 +131,18 @@ pub trait JobStore: Display + Debug + Send + Sync + 'static {
     /// When dropped, the cancel may or may not be committed.
     async fn cancel(&self, id: &JobId, request: &CancelRequest) -> Result<CancelOutcome>;
 
+    /// Cancels many jobs in one commit, and answers for each in the order asked: as
+    /// [`cancel`](Self::cancel) of one after another would, so that a job named twice is told the
+    /// second time that it was cancelled before.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the request is not legal. Any error: none of them was cancelled by this
+    /// call, but for `OutcomeUnknown`.
+    ///
+    /// # Cancellation safety
+    /// When dropped, the cancels may or may not be committed, all together.
+    async fn cancel_many(&self, ids: &[JobId], request: &CancelRequest) -> Result<Vec<CancelOutcome>>;
+
     /// Enters a new incarnation of a node, with a lease of this length.
     ///
     /// On a store that allows only one node, another live one makes the answer
@@ -301,6 +313,9 @@ impl<S: JobStore + ?Sized> JobStore for Arc<S> {
     }
     async fn cancel(&self, id: &JobId, request: &CancelRequest) -> Result<CancelOutcome> {
         (**self).cancel(id, request).await
+    }
+    async fn cancel_many(&self, ids: &[JobId], request: &CancelRequest) -> Result<Vec<CancelOutcome>> {
+        (**self).cancel_many(ids, request).await
     }
     async fn join(&self, node: &NodeIdentity, lease: Duration) -> Result<Joined> {
         (**self).join(node, lease).await

@@ -2,6 +2,7 @@
 //! stops at every call.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub, missing_docs)]
 
+pub mod postgres;
 pub mod probe;
 pub mod provider;
 
@@ -40,6 +41,11 @@ async fn open_sqlite(folder: &tempfile::TempDir) -> beacon_jobs::store::sqlite::
     store
 }
 
+/// A schema of its own on the server of the test run.
+pub async fn on_postgres() -> Stand {
+    Stand { store: Arc::new(postgres::store(&postgres::schema()).await), _guard: None }
+}
+
 /// Expands a test body, a function of a `Stand`, to one test a store.
 #[macro_export]
 macro_rules! on_each_store {
@@ -51,6 +57,10 @@ macro_rules! on_each_store {
         mod on_sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() { super::$name($crate::support::sqlite().await).await; })+
+        }
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name($crate::support::on_postgres().await).await; })+
         }
     };
 }

@@ -95,6 +95,9 @@ impl JobStore for Probe {
     async fn cancel(&self, id: &JobId, request: &CancelRequest) -> Result<CancelOutcome> {
         self.around("cancel", self.store.cancel(id, request)).await
     }
+    async fn cancel_many(&self, ids: &[JobId], request: &CancelRequest) -> Result<Vec<CancelOutcome>> {
+        self.around("cancel_many", self.store.cancel_many(ids, request)).await
+    }
     async fn join(&self, node: &NodeIdentity, lease: Duration) -> Result<Joined> {
         self.around("join", self.store.join(node, lease)).await
     }

@@ -117,6 +117,9 @@ impl JobStore for FaultyStore {
     async fn cancel(&self, id: &JobId, request: &CancelRequest) -> Result<CancelOutcome> {
         self.write(self.inner.cancel(id, request)).await
     }
+    async fn cancel_many(&self, ids: &[JobId], request: &CancelRequest) -> Result<Vec<CancelOutcome>> {
+        self.write(self.inner.cancel_many(ids, request)).await
+    }
     async fn join(&self, node: &NodeIdentity, lease: Duration) -> Result<Joined> {
         self.inner.join(node, lease).await
     }

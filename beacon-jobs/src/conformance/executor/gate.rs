@@ -123,6 +123,11 @@ impl JobStore for Gate {
         self.pass(Point::AfterCancel).await;
         outcome
     }
+    async fn cancel_many(&self, ids: &[JobId], request: &CancelRequest) -> Result<Vec<CancelOutcome>> {
+        let outcomes = self.store.cancel_many(ids, request).await;
+        self.pass(Point::AfterCancel).await;
+        outcomes
+    }
     async fn join(&self, node: &NodeIdentity, lease: Duration) -> Result<Joined> {
         self.store.join(node, lease).await
     }

@@ -111,6 +111,11 @@ impl JobStore for MemoryStore {
         Ok(self.write(|state, now| state.cancel(now, id, request)))
     }
 
+    async fn cancel_many(&self, ids: &[JobId], request: &CancelRequest) -> Result<Vec<CancelOutcome>> {
+        request.check()?;
+        Ok(self.write(|state, now| ids.iter().map(|id| state.cancel(now, id, request)).collect()))
+    }
+
     async fn join(&self, node: &NodeIdentity, lease: Duration) -> Result<Joined> {
         Ok(self.write(|state, now| state.join(now, node, lease)))
     }

@@ -76,6 +76,7 @@ async fn with_executions(
             id,
             fence,
             rules,
+            read_at: started_at,
             started_at,
             executions: Vec::new(),
         })
@@ -83,6 +84,7 @@ async fn with_executions(
     for row in answer.rows() {
         let place: usize = row.long_count(0)?;
         if let Some(job) = place.checked_sub(1).and_then(|place| jobs.get_mut(place)) {
+            job.read_at = row.time(10)?;
             job.executions.push(execution(&row)?);
         }
     }

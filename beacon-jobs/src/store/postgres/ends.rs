@@ -11,50 +11,96 @@ use super::stops;
 use crate::cancel::{Actor, CancelOutcome, CancelRequest, Escalation, StopMode};
 use crate::id::JobId;
 use crate::job::{Cancellation, Failure, FailureKind};
+use crate::stop::StopItem;
 use crate::store::{FinishJob, FinishJobOutcome, Refusal, Signal};
 
 /// How many columns of a cancel's rows are those of a stop; the outcome's are after them.
-const ITEM: usize = 16;
+const ITEM: usize = 17;
 
-/// The statement of a cancel. `channel` is absent when no hints are to be sent; `token` tells this
-/// very call from others when its answer was lost.
-pub(super) fn cancel_call(
-    id: &JobId,
-    request: &CancelRequest,
-    token: Uuid,
-    channel: Option<&str>,
-    from: &str,
-) -> Call {
-    Call::new(Statement::Cancel)
-        .bind(id.as_str())
-        .bind(text(request.by.name()))
-        .bind(matches!(request.by, Actor::Admin(_)))
-        .bind(request.reason.as_deref().map(text))
-        .bind(request.mode.as_str())
-        .bind(interval(request.effective_grace()))
-        .bind(i64::from(CancelOutcome::MOST_OPENED))
-        .bind(token)
-        .bind(channel)
-        .bind(from)
+/// What a cancel carries besides its jobs.
+pub(super) struct Wish<'a> {
+    pub(super) request: &'a CancelRequest,
+    /// Tells this very call from others when its answer was lost.
+    pub(super) token: Uuid,
+    /// Where hints go; absent when none are to be sent.
+    pub(super) channel: Option<&'a str>,
+    /// Who sends them.
+    pub(super) from: &'a str,
+}
+
+impl Wish<'_> {
+    pub(super) fn one(&self, id: &JobId) -> Call {
+        self.bind(Call::new(Statement::Cancel).bind(id.as_str()))
+    }
+
+    pub(super) fn many(&self, ids: &[JobId]) -> Call {
+        let ids: Vec<_> = ids.iter().map(JobId::as_str).collect();
+        self.bind(Call::new(Statement::CancelMany).bind(ids))
+    }
+
+    fn bind(&self, call: Call) -> Call {
+        let request = self.request;
+        call.bind(text(request.by.name()))
+            .bind(matches!(request.by, Actor::Admin(_)))
+            .bind(request.reason.as_deref().map(text))
+            .bind(request.mode.as_str())
+            .bind(interval(request.effective_grace()))
+            .bind(i64::from(CancelOutcome::MOST_OPENED))
+            .bind(self.token)
+            .bind(self.channel)
+            .bind(self.from)
+    }
 }
 
 /// Reads what became of a cancel, and what to signal.
 pub(super) fn cancelled(id: &JobId, answer: &Answer) -> Result<(CancelOutcome, Vec<Signal>), Fault> {
     let mut rows = answer.rows();
     let last = rows.next_back().ok_or_else(|| Fault::corrupt("a cancel brought no row"))?;
-    let items = stops::readable(rows.map(|row| stops::item(&row)));
+    outcome(id, &last, stops::readable(rows.map(|row| stops::item(&row))))
+}
+
+/// Reads what became of each of many cancels.
+pub(super) fn many_cancelled(
+    ids: &[JobId],
+    answer: &Answer,
+) -> Result<(Vec<CancelOutcome>, Vec<Signal>), Fault> {
+    let mut items: Vec<Vec<Cells<'_>>> = Vec::new();
+    items.resize_with(ids.len(), Vec::new);
+    for row in answer.rows() {
+        let place: usize = row.long_count(ITEM + 9)?;
+        if let Some(of_job) = place.checked_sub(1).and_then(|place| items.get_mut(place)) {
+            of_job.push(row);
+        }
+    }
+    let mut outcomes = Vec::with_capacity(ids.len());
+    let mut signals = Vec::new();
+    for (id, mut rows) in ids.iter().zip(items) {
+        let last = rows.pop().ok_or_else(|| Fault::corrupt("a cancel brought no row"))?;
+        let items = stops::readable(rows.iter().map(stops::item));
+        let (outcome, told) = outcome(id, &last, items)?;
+        outcomes.push(outcome);
+        signals.extend(told);
+    }
+    Ok((outcomes, signals))
+}
+
+fn outcome(
+    id: &JobId,
+    last: &Cells<'_>,
+    items: Vec<StopItem>,
+) -> Result<(CancelOutcome, Vec<Signal>), Fault> {
     let told = || vec![Signal::Cancelled(id.clone())];
     Ok(match last.get(ITEM)? {
         "not_found" => (CancelOutcome::NotFound, Vec::new()),
         "not_yours" => (CancelOutcome::NotYours, Vec::new()),
         "finished" => (CancelOutcome::AlreadyFinished { status: last.word(ITEM + 1)? }, Vec::new()),
         "cancelled" => {
-            let record = record(&last)?;
+            let record = record(last)?;
             let stops = stops::counts(last.get(ITEM + 8)?, record.executions_cancelled)?;
             (CancelOutcome::Cancelled { record, stops, opened: items }, told())
         }
         "before" => {
-            let record = record(&last)?;
+            let record = record(last)?;
             let stops = stops::counts(last.get(ITEM + 8)?, record.executions_cancelled)?;
             let escalation = (!items.is_empty()).then_some(Escalation { hastened: items });
             let signals = if escalation.is_some() { told() } else { Vec::new() };

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
+use tokio::runtime::is_rt_shutdown_err;
 
 use crate::error::{Error, ErrorKind};
 
@@ -103,6 +104,8 @@ impl Fault {
             Some(sqlx::Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe && !has_answered => {
                 Trace::Unsent
             }
+            // It belonged to a runtime that is gone: this one cannot even write to it.
+            Some(sqlx::Error::Io(error)) if is_rt_shutdown_err(error) && !has_answered => Trace::Unsent,
             Some(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)) => Trace::Unknown,
             _ => Trace::None,
         }
@@ -155,7 +158,9 @@ fn describe(error: &sqlx::Error) -> (ErrorKind, String) {
                     Misconfigured,
                     "it has not been migrated for this version; run migrate() on it first".to_owned(),
                 ),
-                "3D000" | "28000" | "28P01" => (Misconfigured, format!("it lets this user not in: {message}")),
+                "3D000" | "28000" | "28P01" => {
+                    (Misconfigured, format!("it lets this user not in: {message}"))
+                }
                 "42501" => (Misconfigured, format!("this user may not do that: {message}")),
                 "57014" => (Unavailable, "the statement took too long and was given up".to_owned()),
                 "25006" => {
@@ -172,7 +177,9 @@ fn describe(error: &sqlx::Error) -> (ErrorKind, String) {
                     (Unavailable, format!("the connection was ended: {message}"))
                 }
                 _ if code.starts_with("53") => (Unavailable, format!("it is short of means: {message}")),
-                _ if code.starts_with("58") => (Unavailable, format!("the server's machine failed: {message}")),
+                _ if code.starts_with("58") => {
+                    (Unavailable, format!("the server's machine failed: {message}"))
+                }
                 // A proxy between has no codes of its own for this.
                 _ if message.starts_with("prepared statement") => (
                     Misconfigured,
@@ -184,14 +191,20 @@ fn describe(error: &sqlx::Error) -> (ErrorKind, String) {
         sqlx::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             (Unavailable, "the connection was lost".to_owned())
         }
-        sqlx::Error::Io(error) => (Unavailable, format!("the connection was lost, or cannot be made: {error}")),
+        sqlx::Error::Io(error) => {
+            (Unavailable, format!("the connection was lost, or cannot be made: {error}"))
+        }
         sqlx::Error::Tls(error) => (
             Misconfigured,
             format!("TLS cannot be agreed on: {error}; look at sslmode, and at the feature postgres-tls"),
         ),
-        sqlx::Error::PoolTimedOut => (Unavailable, "no connection of the pool became free in time".to_owned()),
+        sqlx::Error::PoolTimedOut => {
+            (Unavailable, "no connection of the pool became free in time".to_owned())
+        }
         sqlx::Error::PoolClosed => (Unavailable, "its pool was closed".to_owned()),
-        sqlx::Error::Protocol(_) => (Unavailable, "the connection was lost in the middle of a message".to_owned()),
+        sqlx::Error::Protocol(_) => {
+            (Unavailable, "the connection was lost in the middle of a message".to_owned())
+        }
         sqlx::Error::Configuration(error) => (Misconfigured, error.to_string()),
         other => (Corrupt, other.to_string()),
     }

@@ -37,8 +37,8 @@ const MOST_JOBS: usize = 1_024;
 struct Message {
     /// The store that sent it, which has told its own listeners already.
     from: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cancelled: Option<JobId>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cancelled: Vec<JobId>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     queued: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]

@@ -152,7 +152,10 @@ impl Source {
             return Err(fault.clone());
         }
         let query = sqlx::query_with(self.statements.text(call.statement), call.arguments.clone());
-        let mut stream = connection.fetch_many(query.persistent(!self.is_pooled));
+        // On a host's connection a plan for reading that was made while the tables were small would be
+        // kept when they are large.
+        let is_kept = !self.is_pooled && !(self.is_hosted() && call.is_read());
+        let mut stream = connection.fetch_many(query.persistent(is_kept));
         let mut answer = Answer::default();
         while let Some(part) = stream.try_next().await? {
             *has_answered = true;
@@ -235,7 +238,17 @@ impl Call {
         use Statement::{ListQueued, ListRunning, Nodes};
         matches!(
             self.statement,
-            Audit | Claimed | Get | GetExecutions | Held | List | ListEnded | ListOwner | ListQueued | ListRunning | Nodes
+            Audit
+                | Claimed
+                | Get
+                | GetExecutions
+                | Held
+                | List
+                | ListEnded
+                | ListOwner
+                | ListQueued
+                | ListRunning
+                | Nodes
         )
     }
 }

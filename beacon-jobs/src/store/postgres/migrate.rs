@@ -43,11 +43,15 @@ pub(super) async fn migrate(connection: &mut PgConnection, schema: &str) -> Resu
         let Some((.., sql)) = SCRIPTS.iter().find(|(known, ..)| known == version) else {
             return Err(Fault::new(
                 ErrorKind::Misconfigured,
-                format!("it was migrated by a newer version of this program (migration {version}); update this one"),
+                format!(
+                    "it was migrated by a newer version of this program (migration {version}); update this one"
+                ),
             ));
         };
         if digest.as_slice() != Sha256::digest(sql).as_slice() {
-            return Err(Fault::corrupt(format!("migration {version} was another script when it was applied")));
+            return Err(Fault::corrupt(format!(
+                "migration {version} was another script when it was applied"
+            )));
         }
     }
     for (version, name, sql) in SCRIPTS {

@@ -41,6 +41,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use self::codec::{check_depth, check_nul, interval};
+use self::ends::Wish;
 use self::error::Fault;
 use self::group::{Finishes, Groups, Records, Saves, Seals, Starts};
 use self::hints::Hints;
@@ -175,32 +176,30 @@ impl PostgresStore {
         self.core.source.close().await;
     }
 
-    /// Sees that the server will do.
-    async fn greet(&self) -> Result<bool> {
+    /// Sees that the server will do. Returns whether the tables are there.
+    async fn greet(&self, lane: Lane) -> Result<bool> {
         let check = async {
             let call = Call::new(Statement::Check);
-            let mut is_migrated = true;
-            // A host's pool may have settings of its own.
-            for lane in [Lane::Urgent, Lane::Common] {
-                let answer = self.core.source.run(lane, Nature::Read, &call).await?;
-                let row = answer.row()?;
-                check_server(row.get(0)?, row.get(1)?, row.get(2)?)?;
-                is_migrated &= row.get::<bool>(3)?;
-            }
-            Ok(is_migrated)
+            let answer = self.core.source.run(lane, Nature::Read, &call).await?;
+            let row = answer.row()?;
+            check_server(row.get(0)?, row.get(1)?, row.get(2)?)?;
+            row.get(3)
         };
         self.read(check.await)
     }
 
-    fn cancel_call(&self, id: &JobId, request: &CancelRequest) -> Result<Call> {
+    fn wish<'a>(&'a self, request: &'a CancelRequest) -> Result<Wish<'a>> {
         request.check()?;
         if let Actor::Owner(name) = &request.by {
             check_nul("by", name)?;
         }
         let hints = self.core.hints.as_ref();
-        let channel = hints.map(|hints| hints.channel.as_str());
-        let from = hints.map_or("", |hints| hints.from.as_str());
-        Ok(ends::cancel_call(id, request, self.core.ids.uuid(), channel, from))
+        Ok(Wish {
+            request,
+            token: self.core.ids.uuid(),
+            channel: hints.map(|hints| hints.channel.as_str()),
+            from: hints.map_or("", |hints| hints.from.as_str()),
+        })
     }
 
     fn read<T>(&self, result: Result<T, Fault>) -> Result<T> {
@@ -230,7 +229,7 @@ impl fmt::Debug for PostgresStore {
 #[async_trait]
 impl JobStore for PostgresStore {
     async fn check(&self) -> Result<()> {
-        let checked = within(&SystemClock, CHECK_LIMIT, self.greet()).await;
+        let checked = within(&SystemClock, CHECK_LIMIT, self.greet(Lane::Urgent)).await;
         match checked {
             None => self.read(Err(Fault::new(ErrorKind::Unavailable, "it does not answer"))),
             Some(Ok(false)) => self.read(Err(Fault::new(
@@ -260,9 +259,15 @@ impl JobStore for PostgresStore {
     }
 
     async fn cancel(&self, id: &JobId, request: &CancelRequest) -> Result<CancelOutcome> {
-        let call = self.cancel_call(id, request)?;
+        let call = self.wish(request)?.one(id);
         let answer = self.core.source.run(Lane::Urgent, Nature::Repeatable, &call).await;
         self.done(answer.and_then(|answer| ends::cancelled(id, &answer)))
+    }
+
+    async fn cancel_many(&self, ids: &[JobId], request: &CancelRequest) -> Result<Vec<CancelOutcome>> {
+        let call = self.wish(request)?.many(ids);
+        let answer = self.core.source.run(Lane::Urgent, Nature::Repeatable, &call).await;
+        self.done(answer.and_then(|answer| ends::many_cancelled(ids, &answer)))
     }
 
     async fn join(&self, node: &NodeIdentity, lease: Duration) -> Result<Joined> {

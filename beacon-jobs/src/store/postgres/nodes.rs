@@ -19,7 +19,8 @@ pub(super) async fn join(source: &Source, node: &NodeIdentity, lease: Duration) 
         .bind(text(&node.name))
         .bind(json(&node.process))
         .bind(&node.executors)
-        .bind(interval(lease));
+        .bind(interval(lease))
+        .bind(node.process.host());
     source.run(Lane::Urgent, Nature::Repeatable, &call).await.map(drop)
 }
 
@@ -33,11 +34,7 @@ pub(super) async fn heartbeat(
     Ok(if answer.rows().len() > 0 { Heartbeat::Alive } else { Heartbeat::Lost })
 }
 
-pub(super) async fn end_node(
-    source: &Source,
-    incarnation: IncarnationId,
-    how: NodeEnd,
-) -> Result<(), Fault> {
+pub(super) async fn end_node(source: &Source, incarnation: IncarnationId, how: NodeEnd) -> Result<(), Fault> {
     let how = match how {
         NodeEnd::CleanExit => "clean_exit",
         NodeEnd::ProcessGone => "process_gone",

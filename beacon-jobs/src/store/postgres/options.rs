@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool};
 
-use super::source::{Limits, Source};
+use super::source::{Lane, Limits, Source};
 use super::{Core, PostgresStore};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{IdSource, RandomIds};
@@ -87,7 +87,7 @@ impl PostgresStoreOptions {
         self
     }
 
-    /// How many connections do ordinary work, at least 1. Beside them the store opens up to 2 for
+    /// How many connections do ordinary work, at least 1. Beside them the store opens up to 3 for
     /// cancels, heartbeats and checks, which wait for nobody, and 1 for hints. A host's pool keeps
     /// its own number.
     #[must_use]
@@ -121,9 +121,9 @@ impl PostgresStoreOptions {
     /// Changes nothing.
     pub async fn open(self, url: &str) -> Result<PostgresStore> {
         // The words of the parser may hold parts of the URL, and so of a password.
-        let options: PgConnectOptions = url
-            .parse()
-            .map_err(|_| Error::new(ErrorKind::Misconfigured, "the store's URL is not a legal postgres:// URL"))?;
+        let options: PgConnectOptions = url.parse().map_err(|_| {
+            Error::new(ErrorKind::Misconfigured, "the store's URL is not a legal postgres:// URL")
+        })?;
         self.connect(options, None).await
     }
 
@@ -159,7 +159,8 @@ impl PostgresStoreOptions {
         let from = self.notifications.then(|| self.ids.uuid().to_string());
         let source = Source::new(options, host, schema, is_pooled, most, self.limits);
         let store = PostgresStore::new(Core::new(source, from, self.ids));
-        store.greet().await?;
+        // A host's pool may have settings of its own.
+        store.greet(Lane::Common).await?;
         Ok(store)
     }
 }

@@ -73,7 +73,7 @@ impl PostgresStore {
         id: &JobId,
         request: &CancelRequest,
     ) -> Result<Pending<CancelOutcome>> {
-        let call = self.cancel_call(id, request)?;
+        let call = self.wish(request)?.one(id);
         let done = self.core.source.execute(connection, &call, &mut false).await;
         let done = done.and_then(|answer| ends::cancelled(id, &answer));
         let (outcome, signals) = self.read(done)?;

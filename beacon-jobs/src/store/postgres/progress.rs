@@ -110,9 +110,8 @@ pub(super) async fn start(source: &Source, starts: &[StartExecution]) -> Done<St
         "started" => Ok(StartOutcome::Started { number: row.count(2)? }),
         word => refusal(word).map(StartOutcome::Refused),
     })?;
-    let started = starts.iter().zip(&outcomes).filter(|(_, outcome)| {
-        matches!(outcome, StartOutcome::Started { .. })
-    });
+    let started =
+        starts.iter().zip(&outcomes).filter(|(_, outcome)| matches!(outcome, StartOutcome::Started { .. }));
     let signals = started.map(|(start, _)| Signal::Job(start.job.clone())).collect();
     Ok((outcomes, signals))
 }

@@ -64,7 +64,8 @@ fn record(row: &Cells<'_>) -> Result<(JobRecord, JobSpec), Fault> {
     let mut waiting_for = Vec::new();
     if status == JobStatus::Queued {
         waiting_for = row.get::<Vec<String>>(5)?;
-        let live: HashSet<String> = row.get::<Option<Vec<String>>>(15)?.unwrap_or_default().into_iter().collect();
+        let live: HashSet<String> =
+            row.get::<Option<Vec<String>>>(15)?.unwrap_or_default().into_iter().collect();
         waiting_for.retain(|executor| !live.contains(executor));
     }
     let cancellation = match row.optional_word(9)? {
@@ -201,6 +202,7 @@ pub(super) async fn held(
                 status: row.word(1)?,
                 fence: row.fence(2)?,
                 force_at: row.get(6)?,
+                read_at: row.time(7)?,
                 cancelled_by: by.map(|by| (by, reason)),
             })
         })

@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind};
 const OLDEST: i32 = 140_000;
 
 /// How many connections are kept for what must not wait: cancels, heartbeats, checks.
-const URGENT: usize = 2;
+const URGENT: usize = 3;
 
 /// Who asks for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +150,11 @@ impl Source {
 
     pub(super) fn options(&self) -> &PgConnectOptions {
         &self.options
+    }
+
+    /// Whether ordinary work goes through a pool of the host program.
+    pub(super) fn is_hosted(&self) -> bool {
+        matches!(self.common, Common::Host(_))
     }
 
     /// Waits for a connection.

@@ -13,12 +13,13 @@ pub(super) const SCRIPTS: &[(i64, &str, &str)] = &[
     (2, "transitions", include_str!("../../../migrations/postgres/0002_transitions.sql")),
     (3, "stops", include_str!("../../../migrations/postgres/0003_stops.sql")),
     (4, "jobs", include_str!("../../../migrations/postgres/0004_jobs.sql")),
+    (5, "cancel_many", include_str!("../../../migrations/postgres/0005_cancel_many.sql")),
 ];
 
 /// What `@plan` stands for in a script: a plan that was made while a table was small is not used
 /// once it is large.
-const PLAN: &str = "SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off \
-    SET enable_mergejoin = off SET jit = off";
+const PLAN: &str = "SET plan_cache_mode = force_generic_plan SET enable_seqscan = off \
+    SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off";
 
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $sql:expr;)+) => {
@@ -49,15 +50,20 @@ macro_rules! record {
     };
 }
 
-/// A page of jobs before `$1`, newest first, with the labels `$2`.
+/// A page of jobs before `$1`, newest first, with the labels `$2`. `$order` is the order of
+/// submission in the index that has these jobs.
 macro_rules! list {
-    ($which:literal) => {
+    ($order:literal, $which:literal) => {
         concat!(
             "SELECT ",
             record!(),
-            " FROM @.beacon_jobs j WHERE j.seq < $1 AND j.labels @> $2 AND ",
+            " FROM @.beacon_jobs j WHERE ",
+            $order,
+            " < $1 AND j.labels @> $2 AND ",
             $which,
-            " ORDER BY j.seq DESC LIMIT $3"
+            " ORDER BY ",
+            $order,
+            " DESC LIMIT $3"
         )
     };
 }
@@ -75,7 +81,8 @@ statements! {
     FinishJob = "SELECT refusal, status, is_due FROM @.beacon_finish_job($1, $2, $3, $4, $5, $6)";
 
     Cancel = "SELECT * FROM @.beacon_cancel($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    TakeStops = "SELECT * FROM @.beacon_take_stops($1, $2, $3)";
+    CancelMany = "SELECT * FROM @.beacon_cancel_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    TakeStops = "SELECT * FROM @.beacon_take_stops($1, $2, $3, $4, $5, $6)";
     LoadAttempts = "SELECT * FROM @.beacon_load_attempts($1)";
     StoreStops = "SELECT @.beacon_store_stops($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     StopClosed = "INSERT INTO @.beacon_audit (job, number, at, actor, action, reason, detail) \
@@ -93,8 +100,8 @@ statements! {
     Release = "SELECT released, is_due FROM @.beacon_release($1, $2, $3, $4)";
     Prune = "SELECT @.beacon_prune($1, $2, $3)";
 
-    Join = "INSERT INTO @.beacon_nodes (incarnation, name, process, executors, lease_until) \
-        VALUES ($1, $2, $3, $4, @.beacon_now() + $5) ON CONFLICT DO NOTHING";
+    Join = "INSERT INTO @.beacon_nodes (incarnation, name, process, executors, lease_until, host) \
+        VALUES ($1, $2, $3, $4, @.beacon_now() + $5, $6) ON CONFLICT DO NOTHING";
     Heartbeat = "UPDATE @.beacon_nodes n SET lease_until = @.beacon_now() + $2 \
         WHERE n.incarnation = $1 AND n.ended_at IS NULL AND n.lease_until > @.beacon_now() RETURNING true";
     EndNode = "UPDATE @.beacon_nodes n SET ended_at = c.now, ended_how = $2, \
@@ -119,15 +126,16 @@ statements! {
           ORDER BY @.beacon_unsettledness(s.settled, s.state) DESC, s.number DESC LIMIT 1 \
         ) t ON true \
         WHERE j.id = $1 ORDER BY e.key";
-    List = list!("true");
-    ListOwner = list!("j.owner = $4 AND ($5 IS NULL OR j.status = $5)");
-    ListQueued = list!("j.status = 'queued'");
-    ListRunning = list!("j.status = 'running'");
+    List = list!("j.seq", "true");
+    ListOwner = list!("j.seq + 0", "j.owner = $4 AND ($5::text IS NULL OR j.status = $5)");
+    ListQueued = list!("j.seq + 0", "j.status = 'queued'");
+    ListRunning = list!("j.seq + 0", "j.status = 'running'");
     // For outcomes, which are frequent: reading backwards soon has a page.
-    ListEnded = list!("j.status = $4");
+    ListEnded = list!("j.seq", "j.status = $4");
     Audit = "SELECT a.at, a.actor, a.action, a.reason, a.detail FROM @.beacon_jobs j \
         JOIN @.beacon_audit a ON a.job = j.seq WHERE j.id = $1 ORDER BY a.number";
-    Claimed = "SELECT w.place, e.status, e.counted, p.spec, p.input, a.number, a.id, a.started_at, a.handle, t.state \
+    Claimed = "SELECT w.place, e.status, e.counted, p.spec, p.input, a.number, a.id, a.started_at, a.handle, t.state, \
+          @.beacon_now() \
         FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS w (seq, epoch, place) \
         JOIN @.beacon_jobs j ON j.seq = w.seq AND j.status = 'running' AND j.incarnation = $3 AND j.epoch = w.epoch \
         JOIN @.beacon_executions e ON e.key BETWEEN w.seq * 131072 AND w.seq * 131072 + 131071 \
@@ -137,7 +145,7 @@ statements! {
         ORDER BY w.place, e.key";
     Held = "SELECT j.id, j.status, j.incarnation, j.epoch, j.cancelled_by, j.cancel_reason, ( \
           SELECT min(t.force_at) FROM @.beacon_stops t \
-          WHERE t.execution BETWEEN j.seq * 131072 AND j.seq * 131072 + 131071 AND NOT t.settled) \
+          WHERE t.execution BETWEEN j.seq * 131072 AND j.seq * 131072 + 131071 AND NOT t.settled), @.beacon_now() \
         FROM ( \
           SELECT h.seq FROM @.beacon_jobs h WHERE h.status = 'running' AND h.incarnation = $1 \
           UNION SELECT n.seq FROM @.beacon_jobs n WHERE n.id = ANY ($2) \
@@ -146,9 +154,13 @@ statements! {
     // One row: the version, whether commits are synced, and whether the tables are there.
     Check = "SELECT current_setting('server_version_num')::integer, current_setting('server_version'), \
           current_setting('synchronous_commit'), to_regclass('@._beacon_jobs_migrations') IS NOT NULL";
-    // The same, and how long a statement of this connection may take.
+    // The same, with the settings of a connection of our own: how long a statement may take, and those
+    // that `@plan` gives the functions, for the reads.
     Greet = "SELECT current_setting('server_version_num')::integer, current_setting('server_version'), \
-          current_setting('synchronous_commit'), set_config('statement_timeout', $1, false)";
+          current_setting('synchronous_commit'), set_config('statement_timeout', $1, false), \
+          set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false), \
+          set_config('enable_bitmapscan', 'off', false), set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false), \
+          set_config('jit', 'off', false)";
     Notify = "SELECT pg_notify($1, $2)";
 }
 

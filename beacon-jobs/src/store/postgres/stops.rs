@@ -20,12 +20,14 @@ use crate::store::{CloseStop, CloseStopOutcome, Signal, StopUpdate, TakeStops};
 pub(super) fn item(row: &Cells<'_>) -> Result<StopItem, Fault> {
     let now = row.time(12)?;
     Ok(StopItem {
+        read_at: now,
         attempt: row.attempt(2)?,
         job: row.job(0)?,
         index: index(row.long(1)?),
         executor: row.get(3)?,
         incarnation: row.incarnation(4)?,
         minter: minter(now, row.get(13)?, row.get(14)?, row.get(15)?),
+        host: row.get::<Option<String>>(16)?.unwrap_or_default(),
         handle: row.optional_json(5)?,
         sealed: row.optional_word(6)?,
         state: row.word(7)?,
@@ -74,7 +76,8 @@ pub(super) fn counts(text: Option<&str>, cancelled: u64) -> Result<StopCounts, F
         let rows: Vec<(String, bool, u64, u64)> = serde_json::from_str(text)
             .map_err(|error| Fault::corrupt(format!("counts of stops cannot be read: {error}")))?;
         for (state, settled, count, of_cancelled) in rows {
-            let state: StopState = state.parse().map_err(|error| Fault::corrupt(format!("a stop: {error}")))?;
+            let state: StopState =
+                state.parse().map_err(|error| Fault::corrupt(format!("a stop: {error}")))?;
             counts.add(state, settled, count);
             cancelled_with_stop += of_cancelled;
         }
@@ -87,7 +90,10 @@ pub(super) async fn take(source: &Source, take: &TakeStops) -> Result<Vec<StopIt
     let call = Call::new(Statement::TakeStops)
         .bind(&take.executors)
         .bind(interval(take.hold))
-        .bind(i64::from(take.limit));
+        .bind(i64::from(take.limit))
+        .bind(&take.host_bound.executors)
+        .bind(&take.host_bound.here)
+        .bind(interval(take.host_bound.missing_after));
     let answer = source.run(Lane::Common, Nature::Once, &call).await?;
     Ok(readable(answer.rows().map(|row| item(&row))))
 }
@@ -101,10 +107,7 @@ struct Loaded {
 
 impl Loaded {
     /// Locks the attempts and reads them.
-    async fn load(
-        work: &mut Work<'_>,
-        ids: Vec<AttemptId>,
-    ) -> Result<Self, Fault> {
+    async fn load(work: &mut Work<'_>, ids: Vec<AttemptId>) -> Result<Self, Fault> {
         let mut ids: Vec<_> = ids.iter().map(AttemptId::as_uuid).collect();
         ids.sort_unstable();
         ids.dedup();

@@ -48,6 +48,24 @@ pub(super) async fn cancel(
     Ok((outcome, Vec::new()))
 }
 
+pub(super) async fn cancel_many(
+    link: &mut Link<'_>,
+    clock: &dyn Clock,
+    ids: &[JobId],
+    request: &CancelRequest,
+) -> Done<Vec<CancelOutcome>> {
+    link.run(link.call(sql::BEGIN)).await?;
+    let mut outcomes = Vec::with_capacity(ids.len());
+    let mut signals = Vec::new();
+    for id in ids {
+        let (outcome, told) = cancel(&mut link.nested(), clock, id, request).await?;
+        outcomes.push(outcome);
+        signals.extend(told);
+    }
+    link.run(link.call(sql::COMMIT)).await?;
+    Ok((outcomes, signals))
+}
+
 /// Reads who cancelled a job: the status before, the time, who, why, how, how many.
 pub(super) fn cancellation(row: &Cells<'_>, first: usize) -> Result<Option<Cancellation>, Fault> {
     let Some(previous_status) = row.optional_word(first)? else { return Ok(None) };

@@ -77,6 +77,11 @@ impl<'c> Link<'c> {
         Self { connection, is_host, is_open: false, has_begun: false, is_broken: false, commits: 0 }
     }
 
+    /// A savepoint inside the transaction that is open.
+    pub(super) fn nested(&mut self) -> Link<'_> {
+        Link::host(self.connection)
+    }
+
     pub(super) fn call(&self, step: Step) -> Call {
         let sql = if self.is_host { step.host } else { step.own };
         Call { step, query: sqlx::query(sql) }

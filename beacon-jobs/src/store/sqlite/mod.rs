@@ -194,6 +194,11 @@ impl JobStore for SqliteStore {
         self.writer.first(|reply| Own::Cancel(id.clone(), request.clone(), reply)).await
     }
 
+    async fn cancel_many(&self, ids: &[JobId], request: &CancelRequest) -> Result<Vec<CancelOutcome>> {
+        request.check()?;
+        self.writer.first(|reply| Own::CancelMany(ids.to_vec(), request.clone(), reply)).await
+    }
+
     async fn join(&self, node: &NodeIdentity, lease: Duration) -> Result<Joined> {
         self.writer.own(|reply| Own::Join(node.clone(), lease, reply)).await
     }

@@ -18,6 +18,10 @@ pub(super) async fn run(link: &mut Link<'_>, writer: &Writer, call: Own) -> Resu
             let done = ends::cancel(link, clock, &id, &request).await;
             answer(link, writer, done, reply).await
         }
+        Own::CancelMany(ids, request, reply) => {
+            let done = ends::cancel_many(link, clock, &ids, &request).await;
+            answer(link, writer, done, reply).await
+        }
         Own::Check(reply) => {
             let done = nodes::check(link).await;
             answer(link, writer, done, reply).await

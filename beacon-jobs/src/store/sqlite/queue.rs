@@ -49,6 +49,7 @@ impl<T> Drop for Reply<T> {
 #[derive(Debug)]
 pub(super) enum Own {
     Cancel(JobId, CancelRequest, Reply<CancelOutcome>),
+    CancelMany(Vec<JobId>, CancelRequest, Reply<Vec<CancelOutcome>>),
     Check(Reply<()>),
     Submit(NewJob, Reply<Submitted>),
     Join(NodeIdentity, Duration, Reply<Joined>),
@@ -197,6 +198,7 @@ impl Own {
         let fault = fault.clone();
         match self {
             Self::Cancel(_, _, reply) => reply.send(Err(fault)),
+            Self::CancelMany(_, _, reply) => reply.send(Err(fault)),
             Self::Check(reply) => reply.send(Err(fault)),
             Self::Submit(_, reply) => reply.send(Err(fault)),
             Self::Join(_, _, reply) => reply.send(Err(fault)),

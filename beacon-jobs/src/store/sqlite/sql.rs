@@ -259,6 +259,8 @@ macro_rules! take {
 steps! {
     begin BEGIN { "" }
 
+    commit COMMIT { "SELECT 1" }
+
     begin LOAD {
         "SELECT j.id, j.seq, j.status, j.incarnation, j.epoch, j.allow_overlap, \
            e.key, e.status, e.counted, e.started_at, e.finished_at, p.executor, r.error, r.output, ",

@@ -6,6 +6,7 @@ use super::super::bed::Bed;
 use super::super::words::*;
 use crate::ErrorKind;
 use crate::cancel::{Actor, CancelOutcome, CancelRequest, StopMode};
+use crate::id::JobId;
 use crate::job::{AuditAction, Cancellation, ExecutionStatus, JobStatus, StopCounts};
 use crate::stop::{Minter, StopState};
 
@@ -232,4 +233,42 @@ pub(super) async fn ten_thousand_executions_are_cancelled_in_one_commit(bed: Bed
     let detail = bed.get(&held.job).await;
     assert_eq!(detail.job.progress.cancelled, u64::from(EXECUTIONS));
     assert!(detail.executions.iter().all(|execution| execution.status == ExecutionStatus::Cancelled));
+}
+
+pub(super) async fn a_cancel_of_many_answers_for_each_in_order(bed: Bed) {
+    let running = bed.held("running", 2).await;
+    let attempt = bed.begun(&running, 1).await;
+    let (over, _) = bed.over("over", JobStatus::Completed).await;
+    bed.submit("queued", 3).await;
+    let asked: Vec<JobId> = ["running", "nobody", "queued", "over", "queued"].map(id).into();
+
+    let mut outcomes = bed.store.cancel_many(&asked, &by_alice()).await.unwrap().into_iter();
+
+    let Some(CancelOutcome::Cancelled { record, opened, .. }) = outcomes.next() else { panic!("running") };
+    assert_eq!((record.previous_status, record.executions_cancelled), (JobStatus::Running, 2));
+    assert_eq!(opened.iter().map(|item| item.attempt).collect::<Vec<_>>(), [attempt]);
+    assert_eq!(outcomes.next(), Some(CancelOutcome::NotFound));
+    let Some(CancelOutcome::Cancelled { record, .. }) = outcomes.next() else { panic!("queued") };
+    assert_eq!((record.previous_status, record.executions_cancelled), (JobStatus::Queued, 3));
+    assert_eq!(outcomes.next(), Some(CancelOutcome::AlreadyFinished { status: JobStatus::Completed }));
+    let Some(CancelOutcome::AlreadyCancelled { record: first, .. }) = outcomes.next() else {
+        panic!("twice")
+    };
+    assert_eq!(first, record);
+    assert_eq!(outcomes.next(), None);
+    for job in [&running.job, &id("queued")] {
+        assert_eq!(bed.status(job).await, JobStatus::Cancelled);
+        assert_eq!(bed.audit(job, AuditAction::Cancelled).await.len(), 1);
+    }
+    assert_eq!(bed.status(&over.job).await, JobStatus::Completed);
+}
+
+pub(super) async fn a_cancel_of_many_spares_what_is_not_the_callers(bed: Bed) {
+    bed.submit("hers", 1).await;
+    let his = submission("his", "bob", spec(1));
+    bed.store.submit(&his).await.unwrap();
+    let outcomes = bed.store.cancel_many(&[id("his"), id("hers")], &by_alice()).await.unwrap();
+    assert_eq!(outcomes[0], CancelOutcome::NotYours);
+    assert!(matches!(outcomes[1], CancelOutcome::Cancelled { .. }));
+    assert_eq!(bed.status(&id("his")).await, JobStatus::Queued);
 }

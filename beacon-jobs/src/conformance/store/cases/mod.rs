@@ -157,6 +157,8 @@ macro_rules! __store_cases {
                 open_stops_outlive_the_end_of_their_job
             }
             cancel {
+                a_cancel_of_many_answers_for_each_in_order
+                a_cancel_of_many_spares_what_is_not_the_callers
                 a_queued_job_is_cancelled_with_nothing_to_stop
                 a_cancel_ends_what_has_no_outcome_and_stops_what_is_under_way
                 the_job_shows_the_record_of_its_cancel
