@@ -252,6 +252,7 @@ impl ExecutionContext {
                 Ok(())
             }
             Ok(Some(SaveOutcome::Refused(refusal))) => {
+                tracing::debug!(job.id = %self.attempt.job, attempt = %self.attempt.id, %refusal, "the permit is refused");
                 self.refused.store(true, Ordering::Release);
                 Err(ExecuteError::refused(refusal))
             }
