@@ -28,7 +28,7 @@ pub(crate) struct Figures {
     attempts: usize,
     stops: BTreeMap<String, usize>,
     begun: usize,
-    by_time: usize,
+    pub(crate) by_time: usize,
     resumed: usize,
     orphans: usize,
 }
@@ -53,7 +53,7 @@ impl fmt::Display for Figures {
         writeln!(f, "jobs: {total} {:?}, {} cancels acknowledged", self.jobs, self.acknowledged)?;
         writeln!(
             f,
-            "attempts: {}, of which {} began and {} were watched by another node; stops: {:?}, {} sealed by time",
+            "attempts: {}, of which {} began and {} were watched by another node; stops: {:?}, {} sealed by time for a while",
             self.attempts, self.begun, self.resumed, self.stops, self.by_time
         )?;
         write!(f, "orphans = {}", self.orphans)
@@ -72,6 +72,11 @@ pub(crate) async fn open(database: &Database) -> Vec<Value> {
              WHERE j.status IN ('queued', 'running') OR NOT s.settled",
         )
         .await
+}
+
+/// How many attempts are sealed only because time has passed: while their nodes are frozen or cut off.
+pub(crate) async fn sealed_by_time(database: &Database) -> usize {
+    database.rows("SELECT id FROM beacon_jobs.beacon_attempts WHERE sealed_by = 'time'").await.len()
 }
 
 #[derive(Debug, Deserialize)]
@@ -186,7 +191,6 @@ fn judge_attempt(attempt: &Attempt, record: &Record, figures: &mut Figures, brok
             broken.push(format!("{}: nothing keeps its stop from being confirmed: {attempt:?}", attempt.job));
         }
     }
-    figures.by_time += usize::from(attempt.sealed_by.as_deref() == Some("time"));
     if let Some(at) = attempt.confirmed_us.filter(|_| attempt.is_shown()) {
         for life in record.alive_after(attempt.id, at) {
             figures.orphans += 1;

@@ -52,6 +52,10 @@ impl Node {
         Self { name: name.to_owned(), islet, child: None, lives: 0, log: PathBuf::new(), url: None }
     }
 
+    pub(crate) const fn is_islet(&self) -> bool {
+        self.islet.is_some()
+    }
+
     pub(crate) fn lives(&self) -> bool {
         self.child.is_some()
     }

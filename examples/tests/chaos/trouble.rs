@@ -8,6 +8,7 @@ use beacon_jobs::clock::{Clock, SystemClock};
 use rustix::process::Signal;
 use stand_in::{Faults, Kind, Point};
 use tempfile::TempDir;
+use time::OffsetDateTime;
 use tokio::task::JoinHandle;
 
 use crate::chance::Chance;
@@ -26,6 +27,13 @@ const USERS: usize = 4;
 /// Until everything must be over once there is no more trouble.
 const HEALING: Duration = Duration::from_secs(100);
 
+/// Trouble that lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spell {
+    Frozen(usize),
+    Cut,
+}
+
 pub(crate) struct Trouble {
     chance: Chance,
     folder: TempDir,
@@ -34,6 +42,7 @@ pub(crate) struct Trouble {
     islet: Option<Arc<Islet>>,
     recipe: Recipe,
     nodes: Vec<Node>,
+    spells: Vec<(OffsetDateTime, Spell)>,
     ledger: Ledger,
     users: Vec<JoinHandle<()>>,
     submitted: Arc<AtomicUsize>,
@@ -88,6 +97,7 @@ impl Trouble {
             islet,
             recipe,
             nodes,
+            spells: Vec::new(),
             ledger,
             users,
             submitted,
@@ -103,28 +113,30 @@ impl Trouble {
         self.ledger.accepted()
     }
 
-    /// Makes the next trouble.
+    /// Makes the next trouble, beside what still goes on.
     pub(crate) async fn next(&mut self) {
         self.chance.moment(600).await;
+        self.end_spells(false).await;
         let victim = usize::try_from(self.chance.below(self.nodes.len() as u64)).unwrap();
-        match self.chance.below(15) {
-            0..=3 => {
+        match self.chance.below(16) {
+            // A frozen one dies too.
+            0..=4 => {
                 self.nodes[victim].kill_9().await;
                 self.figures.kills += 1;
                 self.tell_urls();
                 self.chance.moment(1000).await;
             }
-            4..=6 => self.freeze(victim).await,
-            7..=9 => {
+            5..=7 => self.freeze(victim),
+            8..=10 => {
                 self.cluster.restart_at_once().await;
                 self.figures.restarts += 1;
             }
-            10..=11 => self.cut().await,
-            12 => {
+            11..=12 => self.cut().await,
+            13 if !self.spells.iter().any(|(_, spell)| *spell == Spell::Frozen(victim)) => {
                 self.nodes[victim].drain().await;
                 self.figures.drains += 1;
             }
-            13 => {
+            14 => {
                 let failing_calls = u32::try_from(self.chance.below(60)).unwrap();
                 let hanging_calls = u32::try_from(self.chance.below(6)).unwrap();
                 let faults = Faults { failing_calls, hanging_calls, ..Faults::default() };
@@ -137,34 +149,47 @@ impl Trouble {
     }
 
     /// Mostly past its lease, and now and then so long that its attempts are sealed without it.
-    async fn freeze(&mut self, victim: usize) {
+    fn freeze(&mut self, victim: usize) {
         self.nodes[victim].signal(Signal::STOP);
-        let least = self.chance.one_of(&[0, LEASE, LEASE, LEASE + PATIENCE.as_secs()]);
-        SystemClock.sleep(Duration::from_secs(least)).await;
-        self.chance.moment(LEASE * 1000).await;
-        if least > 0 {
-            self.figures.freezes += 1;
-        }
-        // Now and then it dies before it thaws.
-        if self.chance.once_in(6) {
-            self.nodes[victim].kill_9().await;
-            self.figures.kills += 1;
-        }
-        self.nodes[victim].signal(Signal::CONT);
+        let least = self.begin_spell(Spell::Frozen(victim));
+        self.figures.freezes += usize::from(least > 0);
     }
 
     async fn cut(&mut self) {
-        let Some(islet) = self.islet.clone() else { return };
+        let Some(islet) = &self.islet else { return };
         islet.set_connected(false).await;
+        let least = self.begin_spell(Spell::Cut);
+        self.figures.cuts += usize::from(least > 0);
+    }
+
+    /// For how many seconds it lasts at least.
+    fn begin_spell(&mut self, spell: Spell) -> u64 {
         let least = self.chance.one_of(&[0, LEASE, LEASE + PATIENCE.as_secs()]);
-        SystemClock.sleep(Duration::from_secs(least)).await;
-        self.chance.moment(LEASE * 1000).await;
-        if self.chance.once_in(4) {
-            self.nodes.last_mut().unwrap().kill_9().await;
-            self.figures.kills += 1;
+        let lasts = Duration::from_millis(least * 1000 + self.chance.below(LEASE * 1000));
+        self.spells.push((SystemClock.now() + lasts, spell));
+        least
+    }
+
+    /// Thaws and connects what has been frozen and cut off for long enough, or all of it.
+    async fn end_spells(&mut self, all: bool) {
+        let now = SystemClock.now();
+        let (over, on) =
+            std::mem::take(&mut self.spells).into_iter().partition(|(end, _)| all || *end <= now);
+        self.spells = on;
+        let over: Vec<(_, Spell)> = over;
+        if !over.is_empty() {
+            self.figures.by_time += judge::sealed_by_time(&self.cluster.database).await;
         }
-        islet.set_connected(true).await;
-        self.figures.cuts += 1;
+        for (_, spell) in over {
+            match spell {
+                Spell::Frozen(victim) => self.nodes[victim].signal(Signal::CONT),
+                Spell::Cut => {
+                    if let Some(islet) = &self.islet {
+                        islet.set_connected(true).await;
+                    }
+                }
+            }
+        }
     }
 
     fn tell_urls(&self) {
@@ -173,6 +198,7 @@ impl Trouble {
 
     /// Starts what has ended; every other time it dies again at some point.
     async fn start_all(&mut self, may_abort: bool) {
+        let is_cut = self.spells.iter().any(|(_, spell)| *spell == Spell::Cut);
         for node in &mut self.nodes {
             match node.has_ended() {
                 Some(End::Aborted) => self.figures.aborted(&node.log()),
@@ -180,7 +206,8 @@ impl Trouble {
                 Some(End::Exited(1)) | None => {}
                 Some(End::Exited(code)) => panic!("a node ended with {code}: {}", node.log()),
             }
-            if !node.lives() {
+            // Without its store it would only end again.
+            if !node.lives() && !(is_cut && node.is_islet()) {
                 let point = self.chance.one_of(&Point::ALL).as_str();
                 let point = format!("{point}={}", self.chance.below(8) + 1);
                 let aborts = may_abort && self.chance.once_in(2);
@@ -193,6 +220,7 @@ impl Trouble {
     /// Makes no more trouble, and waits until everything is over.
     pub(crate) async fn heal(&mut self) {
         self.enough.store(true, Ordering::Relaxed);
+        self.end_spells(true).await;
         self.provider.client.set_faults(&Faults::default()).await.unwrap();
         let healed = async {
             loop {
