@@ -1,14 +1,12 @@
 //! `serve`: a runner and an API in one process, until a signal ends them.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use beacon_jobs::Jobs;
 use beacon_jobs::clock::{Clock, SystemClock};
 use beacon_jobs::process::ProcessExecutor;
 use beacon_jobs::runner::{JobRunner, RunnerOptions};
-use stand_in::{Kind, Points, StandInExecutor};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -19,6 +17,7 @@ use crate::page::{self, Facts};
 use crate::secret::Secret;
 use crate::settings::{ApiSettings, Settings};
 use crate::signals::Signals;
+use crate::trial::Trial;
 use crate::values::Database;
 use crate::{api, database, logs, print};
 
@@ -35,10 +34,15 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Exit> {
         Some(api) => Some(bind(api).await?),
         None => None,
     };
+    let trial = settings.stand_in.as_deref().map(Trial::new).transpose()?;
     let store = database::open(&settings.database).await?;
+    let store = match &trial {
+        Some(trial) => trial.store(store),
+        None => store,
+    };
     let jobs = Jobs::builder(store).poll(settings.poll).build();
     let runner = match &settings.runner {
-        Some(options) => Some(start_runner(&jobs, &settings, options.clone()).await?),
+        Some(options) => Some(start_runner(&jobs, &settings, options, trial.as_ref()).await?),
         None => None,
     };
     let server = match (&settings.api, listener) {
@@ -89,7 +93,12 @@ async fn bind(api: &ApiSettings) -> Result<(TcpListener, SocketAddr), Exit> {
     Ok((listener, bound))
 }
 
-async fn start_runner(jobs: &Jobs, settings: &Settings, options: RunnerOptions) -> Result<JobRunner, Exit> {
+async fn start_runner(
+    jobs: &Jobs,
+    settings: &Settings,
+    options: &RunnerOptions,
+    trial: Option<&Trial>,
+) -> Result<JobRunner, Exit> {
     let mut builder = JobRunner::builder(jobs).options(options.clone());
     for name in &settings.executors {
         match name {
@@ -97,13 +106,8 @@ async fn start_runner(jobs: &Jobs, settings: &Settings, options: RunnerOptions) 
             ExecutorName::Modal | ExecutorName::Golem => {}
         }
     }
-    if let Some(url) = &settings.stand_in {
-        let points = stand_in_points()?;
-        let client = stand_in::Client::new(url, format!("{}/{}", options.node_name, std::process::id()));
-        for kind in Kind::all() {
-            let executor = StandInExecutor::new(client.clone(), kind);
-            builder = builder.executor(executor.with_points(Arc::clone(&points)));
-        }
+    for executor in trial.into_iter().flat_map(|trial| trial.executors(&options.node_name)) {
+        builder = builder.executor(executor);
     }
     builder.start().await.map_err(|error| match error.kind() {
         beacon_jobs::ErrorKind::Occupied => Exit::failed(format!(
@@ -112,15 +116,6 @@ async fn start_runner(jobs: &Jobs, settings: &Settings, options: RunnerOptions) 
         )),
         _ => Exit::failed(error.to_string()),
     })
-}
-
-/// Where a test lets this process die.
-fn stand_in_points() -> Result<Arc<Points>, Exit> {
-    let points = match std::env::var(Points::VARIABLE) {
-        Ok(text) => text.parse().map_err(|error| Exit::usage(format!("{} {error}", Points::VARIABLE)))?,
-        Err(_) => Points::default(),
-    };
-    Ok(Arc::new(points))
 }
 
 /// The part that answers requests.

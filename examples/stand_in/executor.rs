@@ -167,7 +167,6 @@ impl Executor for StandInExecutor {
             lifetime_ms: self.kind.lifetime_limit.and_then(|limit| u64::try_from(limit.as_millis()).ok()),
             input: cx.input()?,
         };
-        self.points.pass(Point::AfterClaim);
         let created =
             cx.starting(patience, self.client.create(&order, patience)).await?.map_err(no_answer)?;
         self.points.pass(Point::AfterCreate);

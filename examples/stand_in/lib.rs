@@ -9,6 +9,7 @@
 mod client;
 mod executor;
 mod floor;
+mod mortal;
 mod points;
 mod record;
 mod server;
@@ -17,6 +18,7 @@ mod wire;
 pub use client::{CallError, Client};
 pub use executor::{Kind, StandInExecutor};
 pub use floor::Floor;
+pub use mortal::MortalStore;
 pub use points::{Point, Points};
 pub use record::{Life, Record};
 pub use server::{Door, Server, router, serve};

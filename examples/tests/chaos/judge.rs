@@ -6,7 +6,7 @@ use std::fmt;
 use beacon_jobs::AttemptId;
 use serde::Deserialize;
 use serde_json::Value;
-use stand_in::Record;
+use stand_in::{Kind, Record};
 
 use crate::ledger::Ledger;
 use crate::provider::Provider;
@@ -22,6 +22,8 @@ pub(crate) struct Figures {
     pub(crate) restarts: usize,
     pub(crate) storms: usize,
     pub(crate) open: Vec<Value>,
+    /// Where nodes froze by themselves.
+    pub(crate) frozen: BTreeMap<String, usize>,
     aborts: BTreeMap<String, usize>,
     jobs: BTreeMap<String, usize>,
     acknowledged: usize,
@@ -47,8 +49,8 @@ impl fmt::Display for Figures {
         let (aborts, total) = (self.aborts.values().sum::<usize>(), self.jobs.values().sum::<usize>());
         writeln!(
             f,
-            "trouble: {kills} kills, {aborts} deaths at points {:?}, {freezes} freezes past the lease, {cuts} cuts, {drains} drains, {restarts} restarts of the server, {storms} storms",
-            self.aborts
+            "trouble: {kills} kills, {aborts} deaths at points {:?}, {freezes} freezes past the lease (by themselves at {:?}), {cuts} cuts, {drains} drains, {restarts} restarts of the server, {storms} storms",
+            self.aborts, self.frozen
         )?;
         writeln!(f, "jobs: {total} {:?}, {} cancels acknowledged", self.jobs, self.acknowledged)?;
         writeln!(
@@ -93,6 +95,7 @@ struct Attempt {
     status: i16,
     last: bool,
     handle: Option<String>,
+    lease_us: i64,
     sealed_by: Option<String>,
     state: Option<String>,
     confirmed_us: Option<i64>,
@@ -114,10 +117,12 @@ const JOBS: &str = "SELECT j.id, j.status, \
     FROM beacon_jobs.beacon_jobs j";
 
 const ATTEMPTS: &str = "SELECT a.id, j.id AS job, e.status, a.number = e.attempts AS last, a.handle, a.sealed_by, \
+    (extract(epoch FROM n.lease_until) * 1000000)::bigint AS lease_us, \
     s.state, (extract(epoch FROM s.confirmed_at) * 1000000)::bigint AS confirmed_us, s.evidence, r.output \
     FROM beacon_jobs.beacon_attempts a \
     JOIN beacon_jobs.beacon_jobs j ON j.seq = a.execution / 131072 \
     JOIN beacon_jobs.beacon_executions e ON e.key = a.execution \
+    JOIN beacon_jobs.beacon_nodes n ON n.incarnation = a.incarnation \
     LEFT JOIN beacon_jobs.beacon_results r ON r.key = a.execution \
     LEFT JOIN beacon_jobs.beacon_stops s USING (execution, number)";
 
@@ -212,8 +217,14 @@ fn judge_lives(attempts: &[Attempt], record: &Record, figures: &mut Figures, bro
     let known: BTreeMap<AttemptId, &Attempt> = attempts.iter().map(|attempt| (attempt.id, attempt)).collect();
     for life in record.lives() {
         figures.begun += 1;
-        if known.get(&life.attempt).is_none_or(|attempt| attempt.handle.is_none()) {
+        let Some(attempt) = known.get(&life.attempt).filter(|attempt| attempt.handle.is_some()) else {
             broken.push(format!("it computed, and no handle was saved: {life:?}"));
+            continue;
+        };
+        // What was sent with the last of the lease may be on its way for as long as a call may.
+        let latest = attempt.lease_us + i64::try_from(Kind::two_step().patience.as_micros()).unwrap();
+        if life.from > latest {
+            broken.push(format!("begun by a node whose lease had ended: {life:?} {attempt:?}"));
         }
     }
     broken.extend(record.begun_twice().iter().map(|attempt| format!("{attempt} was asked to begin twice")));

@@ -161,8 +161,8 @@ fn execution(chance: &mut Chance, index: u64, cancels: bool) -> Value {
             faults[name] = json!(chance.below(most) + 1);
         }
     };
-    fault(chance, "create_takes_ms", 6, 1500);
-    fault(chance, "begin_takes_ms", 6, 1500);
+    fault(chance, "create_takes_ms", 5, 1500);
+    fault(chance, "begin_takes_ms", 3, 1900);
     fault(chance, "works_on_ms", 5, 1500);
     fault(chance, "lost_creates", 10, 1);
     fault(chance, "lost_begins", 10, 1);

@@ -112,6 +112,13 @@ impl Node {
         ))
     }
 
+    /// Whether it stands still, by whoever's doing.
+    pub(crate) fn is_frozen(&self) -> bool {
+        let stat = self.child.as_ref().and_then(Child::id).map(|pid| format!("/proc/{pid}/stat"));
+        let stat = stat.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         if let Some(pid) = self.child.as_ref().and_then(Child::id) {
             kill(pid, signal);
@@ -134,6 +141,15 @@ impl Node {
         {
             child.kill().await.unwrap();
         }
+    }
+
+    /// The point at which it stands still.
+    pub(crate) fn frozen_at(&self) -> String {
+        let log = self.log();
+        log.lines()
+            .find_map(|line| line.strip_prefix("frozen at "))
+            .unwrap_or("a point of its own")
+            .to_owned()
     }
 
     /// What it said in this life.

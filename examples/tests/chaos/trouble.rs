@@ -23,7 +23,7 @@ use crate::support::{code, run, stderr};
 /// How long a call of the stand-in's executor may be under way.
 const PATIENCE: Duration = Kind::two_step().patience;
 /// How many users submit and cancel at once.
-const USERS: usize = 4;
+const USERS: usize = 8;
 /// Until everything must be over once there is no more trouble.
 const HEALING: Duration = Duration::from_secs(100);
 
@@ -79,7 +79,7 @@ impl Trouble {
                 while !enough.load(Ordering::Relaxed) {
                     let number = submitted.fetch_add(1, Ordering::Relaxed);
                     ledger.use_it(&mut chance, format!("chaos-{number}")).await;
-                    chance.moment(1000).await;
+                    chance.moment(800).await;
                 }
             })
         });
@@ -116,6 +116,13 @@ impl Trouble {
     /// Makes the next trouble, beside what still goes on.
     pub(crate) async fn next(&mut self) {
         self.chance.moment(600).await;
+        for victim in 0..self.nodes.len() {
+            // At its point.
+            if self.nodes[victim].is_frozen() && !self.is_spellbound(victim) {
+                *self.figures.frozen.entry(self.nodes[victim].frozen_at()).or_default() += 1;
+                self.freeze(victim);
+            }
+        }
         self.end_spells(false).await;
         let victim = usize::try_from(self.chance.below(self.nodes.len() as u64)).unwrap();
         match self.chance.below(16) {
@@ -132,7 +139,7 @@ impl Trouble {
                 self.figures.restarts += 1;
             }
             11..=12 => self.cut().await,
-            13 if !self.spells.iter().any(|(_, spell)| *spell == Spell::Frozen(victim)) => {
+            13 if !self.nodes[victim].is_frozen() => {
                 self.nodes[victim].drain().await;
                 self.figures.drains += 1;
             }
@@ -146,6 +153,10 @@ impl Trouble {
             _ => self.chance.moment(1500).await,
         }
         self.start_all(true).await;
+    }
+
+    fn is_spellbound(&self, victim: usize) -> bool {
+        self.spells.iter().any(|(_, spell)| *spell == Spell::Frozen(victim))
     }
 
     /// Mostly past its lease, and now and then so long that its attempts are sealed without it.
@@ -196,7 +207,7 @@ impl Trouble {
         self.ledger.set_urls(self.nodes.iter().filter_map(|node| node.url.clone()).collect());
     }
 
-    /// Starts what has ended; every other time it dies again at some point.
+    /// Starts what has ended; mostly it dies or freezes again at some point.
     async fn start_all(&mut self, may_abort: bool) {
         let is_cut = self.spells.iter().any(|(_, spell)| *spell == Spell::Cut);
         for node in &mut self.nodes {
@@ -208,9 +219,13 @@ impl Trouble {
             }
             // Without its store it would only end again.
             if !node.lives() && !(is_cut && node.is_islet()) {
-                let point = self.chance.one_of(&Point::ALL).as_str();
-                let point = format!("{point}={}", self.chance.below(8) + 1);
-                let aborts = may_abort && self.chance.once_in(2);
+                // Between the permit and the begin lies the narrowest gap.
+                let point =
+                    if self.chance.once_in(3) { Point::AfterSave } else { self.chance.one_of(&Point::ALL) };
+                let point = point.as_str();
+                let what = self.chance.one_of(&["abort", "abort", "freeze"]);
+                let point = format!("{what}@{point}={}", self.chance.below(8) + 1);
+                let aborts = may_abort && !self.chance.once_in(3);
                 node.start(&self.recipe, aborts.then_some(point.as_str())).await;
             }
         }
@@ -225,6 +240,7 @@ impl Trouble {
         let healed = async {
             loop {
                 self.start_all(false).await;
+                self.nodes.iter().filter(|node| node.is_frozen()).for_each(|node| node.signal(Signal::CONT));
                 let users = self.users.iter().all(JoinHandle::is_finished);
                 let open = judge::open(&self.cluster.database).await;
                 if users

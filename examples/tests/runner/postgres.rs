@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::server::Database;
 use crate::support::{Place, Runner, TOKEN, command, finish, refused, run, stderr, stdout};
 
-fn serve<'a>(url: &'a str) -> Vec<&'a str> {
+fn serve(url: &str) -> Vec<&str> {
     vec!["serve", "--listen", "127.0.0.1:0", "--database", url]
 }
 
