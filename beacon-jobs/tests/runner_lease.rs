@@ -133,10 +133,11 @@ async fn h8_work_that_a_thawed_node_begins_after_its_confirmation_is_found_and_e
     assert_eq!(stop.evidence.as_ref().unwrap()["sealed_by"], "time", "it says what it rests on");
     assert_eq!((stop.state, confirmed.stops.open), (StopState::Confirmed, 0));
 
-    // The frozen request arrives, and a last one after it.
-    provider.release();
+    // The request arrives though its sender is still frozen.
     provider.set(attempt, Work::Alive);
     provider.wait("its end", |state| (state.work(attempt) == Some(Work::Stopped)).then_some(())).await;
+    // Now that thaws too, and sends it anew.
+    provider.release();
     provider
         .wait("the next attempt alone", |state| {
             let alive = state.alive();

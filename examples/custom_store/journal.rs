@@ -79,6 +79,10 @@ impl<S: JobStore> JobStore for JournaledStore<S> {
         self.store.allows_many_nodes()
     }
 
+    fn hears_all_nodes(&self) -> bool {
+        self.store.hears_all_nodes()
+    }
+
     async fn check(&self) -> Result<()> {
         self.store.check().await
     }

@@ -121,6 +121,7 @@ BEGIN
             SELECT FROM @.beacon_stops t
             WHERE t.execution BETWEEN j.seq * 131072 AND j.seq * 131072 + 131071
                 AND (NOT t.settled OR (t.state = 'confirmed' AND t.due_at IS NOT NULL))
+            OFFSET 0
         )
         LIMIT p_limit FOR UPDATE SKIP LOCKED
     LOOP

@@ -3,7 +3,7 @@
 -- As `beacon_cancel` of one job after another, in the order asked. Each row has its job's place in that
 -- order; a job's last row is that with the outcome. The jobs that can be cancelled are dealt with together, and the
 -- others, which are few or change nothing, one by one. Here the plans are made for each call, for how
--- many there are.
+-- many there are. `OFFSET 0` has rows looked up job after job, never all that there are for each.
 CREATE FUNCTION @.beacon_cancel_many(
     p_jobs TEXT[], p_actor TEXT, p_is_admin BOOLEAN, p_reason TEXT, p_mode TEXT, p_grace INTERVAL, p_most BIGINT,
     p_token UUID, p_channel TEXT, p_from TEXT
@@ -25,6 +25,7 @@ DECLARE
     v_stopped BIGINT[];
     v_executions BIGINT[];
     v_numbers INTEGER[];
+    v_keys BIGINT[];
     v_changed BIGINT[];
     v_opened BIGINT[];
     v_rest RECORD;
@@ -34,18 +35,26 @@ BEGIN
     SELECT array_agg(j.seq ORDER BY j.seq), array_agg(w.place ORDER BY j.seq) INTO v_seqs, v_places
     FROM (
         SELECT u.job, min(u.place) AS place FROM unnest(p_jobs) WITH ORDINALITY AS u (job, place) GROUP BY u.job
-    ) w JOIN @.beacon_jobs j ON j.id = w.job
+    ) w CROSS JOIN LATERAL (SELECT x.seq, x.status, x.owner FROM @.beacon_jobs x WHERE x.id = w.job OFFSET 0) j
     WHERE j.status IN ('queued', 'running') AND (p_is_admin OR j.owner = p_actor);
     v_stopped := ARRAY(
         SELECT s FROM unnest(v_seqs) s
-        WHERE EXISTS (SELECT FROM @.beacon_stops t WHERE t.execution BETWEEN s * 131072 AND s * 131072 + 131071)
+        WHERE EXISTS (
+            SELECT FROM @.beacon_stops t WHERE t.execution BETWEEN s * 131072 AND s * 131072 + 131071 OFFSET 0
+        )
+    );
+    v_keys := ARRAY(
+        SELECT e.key FROM unnest(v_seqs) s CROSS JOIN LATERAL (
+            SELECT x.key FROM @.beacon_executions x
+            WHERE x.key BETWEEN s * 131072 AND s * 131072 + 131071 AND x.status < 20 ORDER BY x.key OFFSET 0
+        ) e
     );
     WITH opened AS (
         INSERT INTO @.beacon_stops AS t
             (execution, number, executor, state, settled, mode, force_at, requested_at, due_at, tries)
         SELECT a.execution, a.number, a.executor, 'requested', false, p_mode, v_now + p_grace, v_now, v_now, 0
-        FROM unnest(v_seqs) s
-        JOIN @.beacon_executions e ON e.key BETWEEN s * 131072 AND s * 131072 + 131071
+        FROM unnest(v_keys) k
+        JOIN @.beacon_executions e ON e.key = k
         JOIN @.beacon_attempts a ON a.execution = e.key AND a.number = e.attempts
         WHERE e.status IN (11, 12)
         ON CONFLICT DO NOTHING
@@ -53,14 +62,10 @@ BEGIN
     )
     SELECT array_agg(o.execution ORDER BY o.execution, o.number), array_agg(o.number ORDER BY o.execution, o.number)
     INTO v_executions, v_numbers FROM opened o;
-    WITH changed AS (
-        UPDATE @.beacon_executions e SET status = 22
-        FROM unnest(v_seqs) s WHERE e.key BETWEEN s * 131072 AND s * 131072 + 131071 AND e.status < 20
-        RETURNING s AS seq
-    )
+    UPDATE @.beacon_executions e SET status = 22 FROM unnest(v_keys) k WHERE e.key = k;
     SELECT array_agg(coalesce(c.total, 0) ORDER BY s), array_agg(coalesce(o.total, 0) ORDER BY s) INTO v_changed, v_opened
     FROM unnest(v_seqs) s
-    LEFT JOIN (SELECT seq, count(*) AS total FROM changed GROUP BY seq) c ON c.seq = s
+    LEFT JOIN (SELECT k / 131072 AS seq, count(*) AS total FROM unnest(v_keys) k GROUP BY 1) c ON c.seq = s
     LEFT JOIN (SELECT x / 131072 AS seq, count(*) AS total FROM unnest(v_executions) x GROUP BY 1) o ON o.seq = s;
     UPDATE @.beacon_jobs j SET status = 'cancelled', finished_at = v_now, cancelled_from = j.status, cancelled_by = p_actor,
         cancel_reason = p_reason, cancel_mode = p_mode, cancel_token = p_token, executions_cancelled = w.changed

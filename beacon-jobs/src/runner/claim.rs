@@ -12,7 +12,7 @@ pub(super) async fn run(node: Arc<Node>) {
     loop {
         let look = node.clock().now() >= next_look;
         if look {
-            next_look = node.clock().now() + node.options.poll;
+            next_look = node.clock().now() + node.poll();
         }
         if let Err(error) = take(&node, look).await {
             tracing::warn!(%error, "jobs could not be claimed");

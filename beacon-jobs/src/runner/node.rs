@@ -47,6 +47,9 @@ pub(super) struct Node {
     pub(super) closed: CancellationToken,
 }
 
+/// How many times as long a poll may wait while hints arrive.
+const WHILE_HEARD: u32 = 5;
+
 /// What wakes the runner's loops before their next poll.
 #[derive(Debug, Default)]
 pub(super) struct Wakes {
@@ -120,6 +123,13 @@ impl Node {
         for running in &self.running {
             running.scope.cancel(CancelReason::LeaseLost);
         }
+    }
+
+    /// How often the store is looked at just now: while hints arrive, which tell the same sooner, not
+    /// as often.
+    pub(super) fn poll(&self) -> Duration {
+        let poll = self.options.poll;
+        if self.store().hears_all_nodes() { poll * WHILE_HEARD } else { poll }
     }
 
     /// Waits for a wake or the next poll; `false` when the runner ends.

@@ -13,7 +13,9 @@ pub struct RunnerOptions {
     /// A heartbeat goes out three times in this time.
     pub lease: Duration,
     /// How often the store is looked at when no hint comes: 10 ms to 60 s, 1 s by default. This is
-    /// what a lost hint costs at most.
+    /// what a lost hint costs at most. While the store
+    /// [hears all nodes](crate::store::JobStore::hears_all_nodes) it is looked at once in five times
+    /// as long.
     pub poll: Duration,
     /// How many jobs may run at once: at least 1, 64 by default.
     pub max_jobs: usize,

@@ -76,7 +76,7 @@ impl StopDriver {
 
     fn pause(&self) -> Duration {
         let due = *self.next_due.lock().unwrap_or_else(PoisonError::into_inner);
-        let poll = self.node.options.poll;
+        let poll = self.node.poll();
         due.map_or(poll, |due| until(self.node.clock(), due).min(poll))
     }
 

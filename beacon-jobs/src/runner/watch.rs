@@ -42,11 +42,11 @@ pub(super) async fn listen(node: Arc<Node>) {
 /// Compares the jobs that run here with what the store says of them: those that somebody named at
 /// once, all once in a poll.
 pub(super) async fn run(node: Arc<Node>) {
-    let mut next_look = node.clock().now() + node.options.poll;
+    let mut next_look = node.clock().now() + node.poll();
     while node.pause(&node.wake.watch, until(node.clock(), next_look)).await {
         let named = node.named();
         let ids = if node.clock().now() >= next_look {
-            next_look = node.clock().now() + node.options.poll;
+            next_look = node.clock().now() + node.poll();
             node.running_ids()
         } else {
             named

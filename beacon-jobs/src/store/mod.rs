@@ -77,6 +77,11 @@ pub trait JobStore: Display + Debug + Send + Sync + 'static {
         true
     }
 
+    /// Whether hints of all nodes arrive just now, so that looking at the store is worth less often.
+    fn hears_all_nodes(&self) -> bool {
+        false
+    }
+
     /// Tells whether the store can be read and written now.
     ///
     /// # Errors
@@ -295,6 +300,9 @@ pub trait JobStore: Display + Debug + Send + Sync + 'static {
 impl<S: JobStore + ?Sized> JobStore for Arc<S> {
     fn allows_many_nodes(&self) -> bool {
         (**self).allows_many_nodes()
+    }
+    fn hears_all_nodes(&self) -> bool {
+        (**self).hears_all_nodes()
     }
     async fn check(&self) -> Result<()> {
         (**self).check().await

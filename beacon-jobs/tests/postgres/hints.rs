@@ -16,8 +16,10 @@ async fn another_node_hears_of_what_one_does() {
     let bed = Bed::new().await;
     let other = bed.other().await;
     let mut signals = other.store.signals();
+    assert!(!other.store.hears_all_nodes());
     // It listens now: whatever came before is to be read again.
     wait(&mut signals, &Signal::Missed).await;
+    assert!(other.store.hears_all_nodes() && !bed.store.hears_all_nodes());
     let (job, fence) = bed.running("job", 2).await;
     wait(&mut signals, &Signal::Queued).await;
     let attempt = bed.start(fence, &job, 0).await;
@@ -96,4 +98,5 @@ async fn a_store_without_notifications_sends_and_hears_none() {
         while !matches!(signals.next().await, Signal::Cancelled(job) if job.as_str() == "second") {}
     };
     assert!(tokio::time::timeout(Duration::from_millis(300), quiet).await.is_err(), "it does not listen");
+    assert!(!bed.store.hears_all_nodes());
 }

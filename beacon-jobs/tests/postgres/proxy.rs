@@ -88,8 +88,7 @@ async fn pass(client: TcpStream, server: UnixStream, state: Arc<State>) {
         let mut buffer = vec![0; 1 << 16];
         while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
             // 'D' for a row: the server has executed, and sends it once it has committed.
-            let is_answer =
-                buffer[..count].iter().any(|byte| *byte == b'D') && is_asked.load(Ordering::SeqCst);
+            let is_answer = buffer[..count].contains(&b'D') && is_asked.load(Ordering::SeqCst);
             let is_lost = is_answer
                 && state
                     .cuts

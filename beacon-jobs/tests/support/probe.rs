@@ -77,6 +77,9 @@ impl JobStore for Probe {
     fn allows_many_nodes(&self) -> bool {
         self.store.allows_many_nodes()
     }
+    fn hears_all_nodes(&self) -> bool {
+        self.store.hears_all_nodes()
+    }
     async fn check(&self) -> Result<()> {
         self.store.check().await
     }

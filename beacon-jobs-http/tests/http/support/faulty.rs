@@ -99,6 +99,9 @@ impl JobStore for FaultyStore {
     fn allows_many_nodes(&self) -> bool {
         self.inner.allows_many_nodes()
     }
+    fn hears_all_nodes(&self) -> bool {
+        self.inner.hears_all_nodes()
+    }
     async fn check(&self) -> Result<()> {
         self.read(self.inner.check()).await
     }

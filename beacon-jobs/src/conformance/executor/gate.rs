@@ -103,6 +103,9 @@ impl JobStore for Gate {
         outcomes
     }
 
+    fn hears_all_nodes(&self) -> bool {
+        self.store.hears_all_nodes()
+    }
     async fn check(&self) -> Result<()> {
         self.store.check().await
     }

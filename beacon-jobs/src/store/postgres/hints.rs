@@ -4,6 +4,7 @@
 //! most: a commit that sends one waits for every other that does.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub(super) struct Hints {
     pub(super) channel: String,
     pub(super) from: String,
     state: Mutex<State>,
+    /// Whether what other stores tell comes through just now.
+    hears: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -86,7 +89,16 @@ impl State {
 
 impl Hints {
     pub(super) fn new(schema: &str, from: String) -> Self {
-        Self { channel: format!("beacon_jobs.{schema}"), from, state: Mutex::default() }
+        Self {
+            channel: format!("beacon_jobs.{schema}"),
+            from,
+            state: Mutex::default(),
+            hears: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn hears(&self) -> bool {
+        self.hears.load(Ordering::Acquire)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -160,7 +172,11 @@ pub(super) async fn listen(core: Weak<Core>) {
     let mut was_lost = true;
     loop {
         let Some(pool) = core.upgrade().map(|core| pool(&core.source)) else { return };
-        if let Err(error) = listen_on(&core, &pool, &mut was_lost).await {
+        let listened = listen_on(&core, &pool, &mut was_lost).await;
+        if let Some(hints) = core.upgrade().as_ref().and_then(|core| core.hints.as_ref()) {
+            hints.hears.store(false, Ordering::Release);
+        }
+        if let Err(error) = listened {
             tracing::warn!(%error, "no hints come from other nodes just now; changes are found by polling");
         }
         pool.close().await;
@@ -194,6 +210,9 @@ async fn listen_on(core_of: &Weak<Core>, pool: &PgPool, was_lost: &mut bool) -> 
         let Some(core) = core_of.upgrade() else { return Ok(()) };
         // Only now is nothing missed any more: what came before is to be read again.
         if std::mem::take(was_lost) {
+            if let Some(hints) = &core.hints {
+                hints.hears.store(true, Ordering::Release);
+            }
             core.signals.send(Signal::Missed);
         }
         drop(core);

@@ -154,7 +154,7 @@ impl Source {
         let query = sqlx::query_with(self.statements.text(call.statement), call.arguments.clone());
         // On a host's connection a plan for reading that was made while the tables were small would be
         // kept when they are large.
-        let is_kept = !self.is_pooled && !(self.is_hosted() && call.is_read());
+        let is_kept = !(self.is_pooled || (self.is_hosted() && call.is_read()));
         let mut stream = connection.fetch_many(query.persistent(is_kept));
         let mut answer = Answer::default();
         while let Some(part) = stream.try_next().await? {

@@ -228,6 +228,11 @@ impl fmt::Debug for PostgresStore {
 
 #[async_trait]
 impl JobStore for PostgresStore {
+    /// True while this store listens. All that share the schema should have notifications on, or off.
+    fn hears_all_nodes(&self) -> bool {
+        self.core.hints.as_ref().is_some_and(Hints::hears)
+    }
+
     async fn check(&self) -> Result<()> {
         let checked = within(&SystemClock, CHECK_LIMIT, self.greet(Lane::Urgent)).await;
         match checked {

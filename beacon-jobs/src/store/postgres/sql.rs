@@ -1,6 +1,7 @@
 //! All SQL that the store sends, and the scripts that make what it speaks to.
 //!
-//! `@.` stands for the schema. The transitions are functions in that schema: their text is in the
+//! `@.` stands for the schema. `OFFSET 0` has a range of executions read job after job: joined as they
+//! are, all executions that there are may be read for one job. The transitions are functions in that schema: their text is in the
 //! scripts.
 
 use std::sync::Arc;
@@ -118,7 +119,10 @@ statements! {
             ORDER BY a.number DESC LIMIT 1 \
           ), t.state, t.requested_at, t.confirmed_at, t.evidence, t.why \
         FROM @.beacon_jobs j \
-        JOIN @.beacon_executions e ON e.key BETWEEN j.seq * 131072 + $2 AND j.seq * 131072 + $3 \
+        CROSS JOIN LATERAL ( \
+          SELECT x.* FROM @.beacon_executions x \
+          WHERE x.key BETWEEN j.seq * 131072 + $2 AND j.seq * 131072 + $3 ORDER BY x.key OFFSET 0 \
+        ) e \
         JOIN @.beacon_specs p ON p.key = e.key \
         LEFT JOIN @.beacon_results r ON r.key = e.key \
         LEFT JOIN LATERAL ( \
@@ -138,7 +142,10 @@ statements! {
           @.beacon_now() \
         FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS w (seq, epoch, place) \
         JOIN @.beacon_jobs j ON j.seq = w.seq AND j.status = 'running' AND j.incarnation = $3 AND j.epoch = w.epoch \
-        JOIN @.beacon_executions e ON e.key BETWEEN w.seq * 131072 AND w.seq * 131072 + 131071 \
+        CROSS JOIN LATERAL ( \
+          SELECT x.* FROM @.beacon_executions x \
+          WHERE x.key BETWEEN w.seq * 131072 AND w.seq * 131072 + 131071 ORDER BY x.key OFFSET 0 \
+        ) e \
         JOIN @.beacon_specs p ON p.key = e.key \
         LEFT JOIN @.beacon_attempts a ON a.execution = e.key AND a.number = e.attempts \
         LEFT JOIN @.beacon_stops t ON t.execution = a.execution AND t.number = a.number \
