@@ -3,7 +3,7 @@
 -- As `beacon_cancel` of one job after another, in the order asked. Each row has its job's place in that
 -- order; a job's last row is that with the outcome. The jobs that can be cancelled are dealt with together, and the
 -- others, which are few or change nothing, one by one. Here the plans are made for each call, for how
--- many there are.
+-- many there are. `OFFSET 0` has rows looked up job after job, never all that there are for each.
 CREATE FUNCTION @.beacon_cancel_many(
     p_jobs TEXT[], p_actor TEXT, p_is_admin BOOLEAN, p_reason TEXT, p_mode TEXT, p_grace INTERVAL, p_most BIGINT,
     p_token UUID, p_channel TEXT, p_from TEXT
@@ -35,7 +35,7 @@ BEGIN
     SELECT array_agg(j.seq ORDER BY j.seq), array_agg(w.place ORDER BY j.seq) INTO v_seqs, v_places
     FROM (
         SELECT u.job, min(u.place) AS place FROM unnest(p_jobs) WITH ORDINALITY AS u (job, place) GROUP BY u.job
-    ) w JOIN @.beacon_jobs j ON j.id = w.job
+    ) w CROSS JOIN LATERAL (SELECT x.seq, x.status, x.owner FROM @.beacon_jobs x WHERE x.id = w.job OFFSET 0) j
     WHERE j.status IN ('queued', 'running') AND (p_is_admin OR j.owner = p_actor);
     v_stopped := ARRAY(
         SELECT s FROM unnest(v_seqs) s
@@ -43,7 +43,6 @@ BEGIN
             SELECT FROM @.beacon_stops t WHERE t.execution BETWEEN s * 131072 AND s * 131072 + 131071 OFFSET 0
         )
     );
-    -- `OFFSET 0`: job after job, never all executions that there are.
     v_keys := ARRAY(
         SELECT e.key FROM unnest(v_seqs) s CROSS JOIN LATERAL (
             SELECT x.key FROM @.beacon_executions x
