@@ -137,11 +137,16 @@ pub(crate) struct ServeArgs {
     /// Run jobs only.
     #[arg(long, env = "BEACON_NO_API", value_parser = FalseyValueParser::new())]
     pub(crate) no_api: bool,
+
+    /// For tests: also run executions at this stand-in provider.
+    #[arg(long, value_name = "URL", hide = true, value_parser = parse_origin)]
+    pub(crate) stand_in: Option<String>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct StoreArgs {
-    /// Where jobs live: sqlite://PATH, or memory: to forget them at the end.
+    /// Where jobs live: sqlite://PATH, postgres://USER@HOST/DATABASE for many nodes (run migrate on it
+    /// first), or memory: to forget them at the end.
     #[arg(
         long,
         env = "BEACON_DATABASE",

@@ -17,6 +17,7 @@ mod secret;
 mod serve;
 mod settings;
 mod signals;
+mod trial;
 mod values;
 mod watch;
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::exit::Exit;
 
-/// A token. Neither `Debug` nor any error shows it.
+/// A token, or an address with a password. Neither `Debug` nor any error shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
 
@@ -23,7 +23,12 @@ impl Secret {
         })))
     }
 
-    /// The token itself.
+    /// Takes a text.
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The text itself.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
@@ -33,7 +38,7 @@ impl FromStr for Secret {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(text.to_owned()))
+        Ok(Self::new(text))
     }
 }
 

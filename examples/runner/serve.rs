@@ -17,6 +17,7 @@ use crate::page::{self, Facts};
 use crate::secret::Secret;
 use crate::settings::{ApiSettings, Settings};
 use crate::signals::Signals;
+use crate::trial::Trial;
 use crate::values::Database;
 use crate::{api, database, logs, print};
 
@@ -33,10 +34,15 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Exit> {
         Some(api) => Some(bind(api).await?),
         None => None,
     };
+    let trial = settings.stand_in.as_deref().map(Trial::new).transpose()?;
     let store = database::open(&settings.database).await?;
+    let store = match &trial {
+        Some(trial) => trial.store(store),
+        None => store,
+    };
     let jobs = Jobs::builder(store).poll(settings.poll).build();
     let runner = match &settings.runner {
-        Some(options) => Some(start_runner(&jobs, &settings, options.clone()).await?),
+        Some(options) => Some(start_runner(&jobs, &settings, options, trial.as_ref()).await?),
         None => None,
     };
     let server = match (&settings.api, listener) {
@@ -87,13 +93,21 @@ async fn bind(api: &ApiSettings) -> Result<(TcpListener, SocketAddr), Exit> {
     Ok((listener, bound))
 }
 
-async fn start_runner(jobs: &Jobs, settings: &Settings, options: RunnerOptions) -> Result<JobRunner, Exit> {
-    let mut builder = JobRunner::builder(jobs).options(options);
+async fn start_runner(
+    jobs: &Jobs,
+    settings: &Settings,
+    options: &RunnerOptions,
+    trial: Option<&Trial>,
+) -> Result<JobRunner, Exit> {
+    let mut builder = JobRunner::builder(jobs).options(options.clone());
     for name in &settings.executors {
         match name {
             ExecutorName::Process => builder = builder.executor(ProcessExecutor::new()),
             ExecutorName::Modal | ExecutorName::Golem => {}
         }
+    }
+    for executor in trial.into_iter().flat_map(|trial| trial.executors(&options.node_name)) {
+        builder = builder.executor(executor);
     }
     builder.start().await.map_err(|error| match error.kind() {
         beacon_jobs::ErrorKind::Occupied => Exit::failed(format!(
@@ -129,6 +143,7 @@ impl Server {
             database: match settings.database {
                 Database::Memory => "memory: forgotten at the end",
                 Database::Sqlite(_) => "a SQLite file",
+                Database::Postgres(_) => "a Postgres server",
             },
             runs_jobs: settings.runner.is_some(),
             open: api.open,

@@ -19,6 +19,8 @@ const SHORTEST_TOKEN: usize = 16;
 pub(crate) struct Settings {
     pub(crate) database: Database,
     pub(crate) executors: Vec<ExecutorName>,
+    /// Where a stand-in provider is that tests use.
+    pub(crate) stand_in: Option<String>,
     /// Absent when only requests are answered.
     pub(crate) runner: Option<RunnerOptions>,
     /// Absent when only jobs are run.
@@ -71,9 +73,9 @@ impl Settings {
             options
         });
         let drain = Duration::from_secs(args.drain_seconds);
-        let executors = args.executors.clone();
+        let (executors, stand_in) = (args.executors.clone(), args.stand_in.clone());
         let api = if args.no_api { None } else { Some(ApiSettings::from_args(args)?) };
-        Ok(Self { database, executors, runner, api, drain, poll })
+        Ok(Self { database, executors, stand_in, runner, api, drain, poll })
     }
 }
 
@@ -180,14 +182,18 @@ mod tests {
         for (args, flag) in [
             (&["--executors", "process,modal"][..], "--executors: modal"),
             (&["--executors", "golem"], "--executors: golem"),
-            (&["--database", "postgres://u:hunter2@h/db"], "--database this build has no Postgres"),
+            (&["--database", "postgres:u:hunter2@h/db"], "--database must be"),
             (&["--database", "memory:", "--no-api"], "--database memory:"),
             (&["--admin-token", "hunter2"], "--admin-token"),
         ] {
             let error = refused(args);
             assert!(error.contains(flag) && !error.contains("hunter2"), "{error}");
         }
-        let shown = format!("{:?}", settings(&["--admin-token", "hunter2-hunter2-hunter2"]).unwrap());
-        assert!(!shown.contains("hunter2"), "{shown}");
+        for args in
+            [["--admin-token", "hunter2-hunter2-hunter2"], ["--database", "postgres://u:hunter2@h/db"]]
+        {
+            let shown = format!("{:?}", settings(&args).unwrap());
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::secret::Secret;
+
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bytes(pub(crate) usize);
@@ -39,6 +41,8 @@ pub(crate) enum Database {
     Memory,
     /// In a file.
     Sqlite(PathBuf),
+    /// On a server that many nodes share. The address may hold a password.
+    Postgres(Secret),
 }
 
 impl FromStr for Database {
@@ -49,8 +53,8 @@ impl FromStr for Database {
         if text == "memory:" {
             return Ok(Self::Memory);
         }
-        if text.starts_with("postgres:") || text.starts_with("postgresql:") {
-            return Err("this build has no Postgres yet; use sqlite://PATH or memory:".to_owned());
+        if ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
+            return Ok(Self::Postgres(Secret::new(text)));
         }
         match text.strip_prefix("sqlite://") {
             Some("") => {
@@ -60,7 +64,7 @@ impl FromStr for Database {
                 Err("takes no options after ?; use sqlite://PATH alone".to_owned())
             }
             Some(path) => Ok(Self::Sqlite(PathBuf::from(path))),
-            None => Err("must be sqlite://PATH or memory:".to_owned()),
+            None => Err("must be sqlite://PATH, postgres://USER@HOST/DATABASE or memory:".to_owned()),
         }
     }
 }
@@ -70,7 +74,28 @@ impl fmt::Display for Database {
         match self {
             Self::Memory => f.write_str("memory:"),
             Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+            Self::Postgres(url) => f.write_str(&without_secrets(url.expose())),
         }
+    }
+}
+
+/// The server and the database of an address. Who asks, by what password and with what options is
+/// left out; where it cannot be told which part is which, all of it.
+fn without_secrets(url: &str) -> String {
+    let hidden = || "postgres://...".to_owned();
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = match rest.rsplit_once('@') {
+        Some((who, _)) if who.contains(['/', '?', '#']) => return hidden(),
+        Some((_, rest)) => rest,
+        None => rest,
+    };
+    let shown = rest.split(['?', '#']).next().unwrap_or_default();
+    let server = shown.split('/').next().unwrap_or_default();
+    let port = server.rsplit_once(']').map_or(server, |(_, port)| port).split_once(':').map(|(_, port)| port);
+    if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        hidden()
+    } else {
+        format!("postgres://{shown}")
     }
 }
 
@@ -128,12 +153,28 @@ mod tests {
     }
 
     #[test]
-    fn a_database_is_a_file_or_memory_and_a_password_is_never_repeated() {
+    fn a_database_is_a_file_a_server_or_memory_and_a_password_is_never_repeated() {
         assert_eq!("memory:".parse(), Ok(Database::Memory));
         assert_eq!("sqlite://beacon.db".parse(), Ok(Database::Sqlite("beacon.db".into())));
         assert_eq!("sqlite:///var/lib/b.db".parse(), Ok(Database::Sqlite("/var/lib/b.db".into())));
+        for (url, shown) in [
+            ("postgres://u:hunter2@h:5433/db", "postgres://h:5433/db"),
+            ("postgresql://u:hunter2@h/db?host=/run/pg", "postgres://h/db"),
+            ("postgres://h/db?user=u&password=hunter2", "postgres://h/db"),
+            ("postgres://h?password=hunter2", "postgres://h"),
+            ("postgres://u:hunter2/hunter2@h/db", "postgres://..."),
+            ("postgres://u:hunter2@hunter2@h/db", "postgres://h/db"),
+            ("postgres://u:hunter2#@h/db", "postgres://..."),
+            ("postgres://h/db?user=u&password=hunter2@", "postgres://..."),
+            ("postgres://u:hunter2", "postgres://..."),
+            ("postgres://u:hunter2@[::1]:5433/db", "postgres://[::1]:5433/db"),
+        ] {
+            let database = url.parse::<Database>().unwrap();
+            assert_eq!(database.to_string(), shown);
+            assert!(!format!("{database:?}").contains("hunter2"));
+        }
         for text in
-            ["postgres://u:hunter2@h/db", "mysql://u:hunter2@h/db", "sqlite://", "sqlite://a?mode=ro", "b.db"]
+            ["mysql://u:hunter2@h/db", "postgres:u:hunter2@h", "sqlite://", "sqlite://a?mode=ro", "b.db"]
         {
             let error = text.parse::<Database>().unwrap_err();
             assert!(!error.contains("hunter2") && error.contains("sqlite://PATH"), "{error}");

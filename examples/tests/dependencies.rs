@@ -85,7 +85,7 @@ fn the_core_knows_no_server_no_provider_and_without_features_no_database() {
     for name in ["axum", "hyper", "reqwest", "tonic", "beacon-jobs-http"] {
         assert!(!all.contains(&name.to_owned()), "the core pulls in {name}");
     }
-    for name in ["sqlx", "libsqlite3-sys", "rustix"] {
+    for name in ["sqlx", "libsqlite3-sys"] {
         assert!(!bare.contains(&name.to_owned()), "the bare core pulls in {name}");
     }
 }

@@ -267,6 +267,7 @@ impl ExecutionContext {
                 if refusal == Refusal::Cancelled {
                     self.scope.bar();
                 }
+                tracing::debug!(job.id = %self.attempt.job, attempt = %self.attempt.id, %refusal, "the permit is refused");
                 self.refused.store(true, Ordering::Release);
                 Err(ExecuteError::refused(refusal))
             }

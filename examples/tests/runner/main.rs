@@ -13,6 +13,12 @@ mod chaos;
 mod children;
 mod client;
 mod demo;
+mod nodes;
+mod postgres;
+#[path = "../support/provider.rs"]
+mod provider;
 mod refusals;
 mod serve;
+#[path = "../support/server.rs"]
+mod server;
 mod support;

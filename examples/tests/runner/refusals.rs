@@ -99,7 +99,7 @@ async fn configuration_errors_name_the_flag_and_the_fix_and_show_no_secret() {
         refused(&output, 2, words);
         assert!(!crate::support::stderr(&output).contains("hunter2"));
     }
-    for url in ["postgres://u:hunter2@db/jobs", "mysql://u:hunter2@db/jobs"] {
+    for url in ["postgres:u:hunter2@db/jobs", "mysql://u:hunter2@db/jobs"] {
         let output = finish(command(&["serve"]).env("BEACON_DATABASE", url)).await;
         refused(&output, 2, &["--database", "sqlite://PATH"]);
         assert!(!crate::support::stderr(&output).contains("hunter2"));

@@ -152,7 +152,13 @@ impl Runner {
 
     /// Waits until the log holds these words.
     pub(crate) async fn logged(&self, words: &str) {
-        until(&format!("{words:?} in the log"), async || self.log().contains(words)).await;
+        let wait = async {
+            while !self.log().contains(words) {
+                SystemClock.sleep(LOOK).await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, wait).await.is_ok();
+        assert!(in_time, "{words:?} is not in the log: {}", self.log());
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
