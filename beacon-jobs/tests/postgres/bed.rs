@@ -135,8 +135,9 @@ impl Bed {
     /// Ends the server's ends of connections that wait for a lock, until so many have been ended.
     pub(crate) async fn kill_waiting(&self, connection: &mut PgConnection, backends: usize) {
         let sql = format!(
-            "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{}%' \
-             AND pg_terminate_backend(pid)",
+            "SELECT pid FROM ( \
+               SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{}%' OFFSET 0 \
+             ) waiting WHERE pg_terminate_backend(pid)",
             self.schema
         );
         let mut killed = HashSet::new();
