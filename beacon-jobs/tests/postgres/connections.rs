@@ -83,7 +83,8 @@ async fn a_write_whose_backend_is_killed_twice_has_changed_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_is_asked_for_again() {
     let proxy = Proxy::new("lost-").await;
-    let options = PostgresStoreOptions::new().with_schema(server::schema()).unwrap();
+    let options =
+        PostgresStoreOptions::new().with_schema(server::schema()).unwrap().with_notifications(false);
     let store = options.open_with(proxy.options.clone()).await.unwrap();
     store.migrate().await.unwrap();
     assert!(!format!("{store:?} {store}").contains("hunter2"));
@@ -114,7 +115,8 @@ async fn a_lost_answer_is_asked_for_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_stays_lost_is_an_unknown_outcome() {
     let proxy = Proxy::new("lost-").await;
-    let options = PostgresStoreOptions::new().with_schema(server::schema()).unwrap();
+    let options =
+        PostgresStoreOptions::new().with_schema(server::schema()).unwrap().with_notifications(false);
     let store = options.open_with(proxy.options.clone()).await.unwrap();
     store.migrate().await.unwrap();
     let bed = Bed::enter(store, "unused").await;

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use crate::server;
 
 /// Passes bytes on both ways. Once armed, the answer to a statement with the given words does not
-/// come through: the connection is cut when the server begins to give it.
+/// come through: the connection is cut when the server has given it.
 pub(crate) struct Proxy {
     pub(crate) options: PgConnectOptions,
     state: Arc<State>,
@@ -69,33 +69,46 @@ async fn pass(client: TcpStream, server: UnixStream, state: Arc<State>) {
     let is_asked = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&is_asked);
     let words = state.words;
+    let mut held = Vec::new();
     let up = async move {
         let mut buffer = vec![0; 1 << 16];
-        let mut seen = Vec::new();
         while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
             // A statement that is known by name does not hold its words again: the parameters do.
-            seen.extend_from_slice(&buffer[..count]);
-            if seen.windows(words.len()).any(|window| window == words.as_bytes()) {
+            if buffer[..count].windows(words.len()).any(|window| window == words.as_bytes()) {
                 asked.store(true, Ordering::SeqCst);
             }
-            seen.clear();
             if to_server.write_all(&buffer[..count]).await.is_err() {
                 return;
             }
         }
     };
     let down = async move {
-        let mut buffer = vec![0; 1 << 16];
-        while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
-            // 'D' for a row: the server has executed, and sends it once it has committed.
-            let is_answer = buffer[..count].contains(&b'D') && is_asked.load(Ordering::SeqCst);
-            let is_lost = is_answer
+        // Each message of the server is a letter, a length that counts itself, and the rest.
+        while let Ok(letter) = from_server.read_u8().await {
+            let Ok(length) = from_server.read_u32().await else { return };
+            let mut rest = vec![0; length as usize - 4];
+            if from_server.read_exact(&mut rest).await.is_err() {
+                return;
+            }
+            // 'Z' for ready: the statement is committed, and this is the end of its answer.
+            let is_lost = letter == b'Z'
+                && is_asked.load(Ordering::SeqCst)
                 && state
                     .cuts
                     .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |cuts| cuts.checked_sub(1))
                     .is_ok();
-            if is_lost || to_client.write_all(&buffer[..count]).await.is_err() {
+            if is_lost {
                 return;
+            }
+            // What comes before the end of an answer is held back with it.
+            held.push(letter);
+            held.extend_from_slice(&length.to_be_bytes());
+            held.append(&mut rest);
+            if b"ZRESN".contains(&letter) {
+                if to_client.write_all(&held).await.is_err() {
+                    return;
+                }
+                held.clear();
             }
         }
     };
