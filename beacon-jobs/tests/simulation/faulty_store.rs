@@ -145,13 +145,6 @@ impl JobStore for FaultyStore {
         let asked = self.world.alter_cancel(request);
         self.cancel_these(ids, request, self.store().cancel_many(ids, &asked)).await
     }
-    async fn cancel_many(&self, ids: &[JobId], request: &CancelRequest) -> Result<Vec<CancelOutcome>> {
-        let mut outcomes = Vec::with_capacity(ids.len());
-        for id in ids {
-            outcomes.push(self.cancel(id, request).await?);
-        }
-        Ok(outcomes)
-    }
     async fn join(&self, node: &NodeIdentity, lease: Duration) -> Result<Joined> {
         self.call("join", self.store().join(node, lease), |world, _| {
             world.joined(&self.life, node.incarnation);
