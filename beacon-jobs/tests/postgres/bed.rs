@@ -1,5 +1,6 @@
 //! A store in a schema of its own, and short words for what tests do with it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use beacon_jobs::cancel::{Actor, CancelOutcome, CancelRequest};
@@ -131,14 +132,22 @@ impl Bed {
         until(async || self.number(connection, &sql).await >= statements).await;
     }
 
-    /// Ends the server's ends of connections that wait for a lock.
-    pub(crate) async fn kill_waiting(&self, connection: &mut PgConnection) {
+    /// Ends the server's ends of connections that wait for a lock, until so many have been ended.
+    pub(crate) async fn kill_waiting(&self, connection: &mut PgConnection, backends: usize) {
         let sql = format!(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-             WHERE wait_event_type = 'Lock' AND query LIKE '%{}%'",
+            "SELECT pid FROM ( \
+               SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{}%' OFFSET 0 \
+             ) waiting WHERE pg_terminate_backend(pid)",
             self.schema
         );
-        self.number(connection, &sql).await;
+        let mut killed = HashSet::new();
+        until(async || {
+            let pids: Vec<i32> =
+                sqlx::query_scalar(AssertSqlSafe(sql.clone())).fetch_all(&mut *connection).await.unwrap();
+            killed.extend(pids);
+            killed.len() >= backends
+        })
+        .await;
     }
 }
 

@@ -4,10 +4,10 @@ use beacon_jobs::ErrorKind;
 use beacon_jobs::cancel::{Actor, CancelOutcome, CancelRequest};
 use beacon_jobs::job::JobStatus;
 use beacon_jobs::store::postgres::PostgresStoreOptions;
-use beacon_jobs::store::{ExecutionPage, JobStore, Signal, Submitted};
+use beacon_jobs::store::{CloseStop, JobStore, Signal, Submitted};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
-use crate::bed::{Bed, assert_says, connect, id, request, submission, until};
+use crate::bed::{Bed, assert_says, connect, id, request, submission};
 use crate::server;
 
 async fn on_pool(pool: &PgPool) -> Bed {
@@ -86,18 +86,23 @@ async fn a_cancel_in_an_older_view_is_refused() {
 async fn a_dropped_call_leaves_nothing_open_in_the_hosts_pool() {
     let pool = PgPoolOptions::new().max_connections(1).connect(&server::url()).await.unwrap();
     let bed = on_pool(&pool).await;
-    let job = bed.submit("job", 1).await;
-    for _ in 0..50 {
-        let read = bed.store.get(&job, ExecutionPage::ALL);
-        let _ = tokio::time::timeout(std::time::Duration::from_micros(200), read).await;
-    }
+    let (job, fence) = bed.running("job", 1).await;
+    let attempt = bed.start(fence, &job, 0).await;
+    bed.cancel(&job).await.unwrap();
+    let mut other = connect().await;
+    bed.execute(&mut other, "BEGIN; SELECT FROM @.beacon_attempts FOR UPDATE").await;
+    let (store, close) = (bed.store.clone(), CloseStop { attempt, by: "root".into(), reason: "why".into() });
+    let closed = tokio::spawn(async move { store.close_stop(&close).await });
     let mut watcher = connect().await;
-    let open = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND query LIKE '%{}%'",
-        bed.schema
-    );
-    until(async || bed.number(&mut watcher, &open).await == 0).await;
-    assert_eq!(bed.status(&job).await, Some(JobStatus::Queued));
+    bed.until_waiting(&mut watcher, 1).await;
+    closed.abort();
+    assert!(closed.await.unwrap_err().is_cancelled());
+    bed.execute(&mut other, "ROLLBACK").await;
+    // What the dropped call had begun and never ends would keep the attempt locked.
+    let lock = "BEGIN; SET LOCAL lock_timeout = '20s'; SELECT FROM @.beacon_attempts FOR UPDATE; ROLLBACK";
+    bed.execute(&mut other, lock).await;
+    assert_eq!(bed.status(&job).await, Some(JobStatus::Cancelled));
+    assert_eq!(bed.store.take_stops(&bed.stops()).await.unwrap().len(), 1);
     bed.store.close().await;
     assert!(!pool.is_closed());
 }

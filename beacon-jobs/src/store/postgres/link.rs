@@ -101,7 +101,7 @@ impl Source {
         let mut lent = self.lend(lane).await.map_err(|fault| (fault, Trace::None))?;
         let mut has_answered = false;
         let run = self.run_on(&mut lent, call, &mut has_answered);
-        let outcome = match within(&SystemClock, self.limits.statement, run).await {
+        let outcome = match within(&SystemClock, self.limits.patience(), run).await {
             Some(outcome) => outcome,
             None => return Err((Fault::too_slow(nature != Nature::Read), Trace::None)),
         };
@@ -204,7 +204,7 @@ impl Source {
     {
         let mut has_reconnected = false;
         loop {
-            let done = within(&SystemClock, self.limits.statement, act()).await;
+            let done = within(&SystemClock, self.limits.patience(), act()).await;
             match done.unwrap_or_else(|| Err(Fault::too_slow(false))) {
                 // Whatever a lost connection may have done, it was a read.
                 Err(fault) if fault.trace(false) != Trace::None && !has_reconnected => {
@@ -223,7 +223,7 @@ impl Source {
     {
         let mut tries = 1;
         loop {
-            let done = within(&SystemClock, self.limits.statement, act()).await;
+            let done = within(&SystemClock, self.limits.patience(), act()).await;
             match done.unwrap_or_else(|| Err(Fault::too_slow(true))) {
                 Err(fault) if fault.is_collision() && tries < MOST_TRIES => tries += 1,
                 outcome => return outcome,

@@ -103,8 +103,9 @@ impl PostgresStoreOptions {
         self
     }
 
-    /// How long a call waits for the end of a statement, which may itself wait for locks. Before that
-    /// the server gives it up, and it is `Unavailable`; when not even that is heard, `OutcomeUnknown`.
+    /// How long a statement may take, waits for locks included. Then the server gives it up, and the call
+    /// is `Unavailable`; when not even that is heard 5 s later, a write is `OutcomeUnknown`. On a host's
+    /// connections and behind a proxy only the latter.
     #[must_use]
     pub fn with_statement_timeout(mut self, timeout: Duration) -> Self {
         self.limits.statement = timeout;

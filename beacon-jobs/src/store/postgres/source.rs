@@ -35,8 +35,16 @@ pub(super) enum Lane {
 pub(super) struct Limits {
     /// Until there is a connection.
     pub(super) acquire: Duration,
-    /// One statement.
+    /// One statement, before the server gives it up.
     pub(super) statement: Duration,
+}
+
+impl Limits {
+    /// How long the end of a statement is waited for: the server is to be heard first, so that the
+    /// caller learns that nothing was changed.
+    pub(super) fn patience(&self) -> Duration {
+        self.statement.saturating_add(Duration::from_secs(5))
+    }
 }
 
 /// The connections of a store.
@@ -213,8 +221,7 @@ impl Source {
             // One message, for the next may go to another server connection.
             connection.fetch_one(sqlx::raw_sql(self.statements.text(Statement::Check))).await?
         } else {
-            // The server gives up first, so that the caller learns that nothing was changed.
-            let millis = (self.limits.statement.as_millis() * 9 / 10).clamp(1, i32::MAX as u128);
+            let millis = self.limits.statement.as_millis().clamp(1, i32::MAX as u128);
             let query = sqlx::query(self.statements.text(Statement::Greet)).bind(millis.to_string());
             query.persistent(false).fetch_one(&mut connection).await?
         };
