@@ -67,6 +67,11 @@ pub mod host;
 mod id;
 pub mod job;
 mod jobs;
+#[cfg(feature = "mutations")]
+#[doc(hidden)]
+pub mod mutation;
+#[cfg(not(feature = "mutations"))]
+mod mutation;
 pub mod runner;
 pub mod stop;
 pub mod store;

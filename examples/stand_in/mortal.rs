@@ -73,6 +73,9 @@ impl JobStore for MortalStore {
     fn allows_many_nodes(&self) -> bool {
         self.store.allows_many_nodes()
     }
+    fn hears_all_nodes(&self) -> bool {
+        self.store.hears_all_nodes()
+    }
     async fn check(&self) -> Result<()> {
         self.store.check().await
     }

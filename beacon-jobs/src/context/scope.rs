@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use time::OffsetDateTime;
@@ -18,6 +19,8 @@ pub(crate) struct Scope {
     // Boxed, as what few contexts have for the most of their life: there may be a million of them.
     reason: OnceLock<Box<CancelReason>>,
     gate: Gate,
+    /// Nothing more may be begun: a write was told that the job is cancelled.
+    barred: AtomicBool,
 }
 
 impl Scope {
@@ -26,6 +29,15 @@ impl Scope {
         let first = self.reason.set(Box::new(reason)).is_ok();
         self.token.cancel();
         first
+    }
+
+    /// Lets nothing more be begun, before it is known who ended the job and why.
+    pub(crate) fn bar(&self) {
+        self.barred.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_barred(&self) -> bool {
+        self.barred.load(Ordering::Acquire)
     }
 
     pub(crate) const fn token(&self) -> &CancellationToken {

@@ -1,6 +1,6 @@
 use std::fmt;
-use std::future::Future;
-use std::pin::pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
@@ -14,15 +14,17 @@ use super::error::ExecuteError;
 use super::flights::Flights;
 use super::lease::Lease;
 use crate::cancel::CancelReason;
-use crate::clock::{Clock, within};
+use crate::clock::Clock;
 use crate::context::Scope;
 use crate::id::{AttemptId, JobId};
 use crate::job::{ExecutionSpec, FailureKind};
 use crate::stop::Handle;
-use crate::store::{Fence, JobStore, SaveHandle, SaveOutcome};
+use crate::store::{Fence, JobStore, Refusal, SaveHandle, SaveOutcome};
 
 /// How long `save_handle` keeps trying while the store cannot be reached.
 const SAVE_LIMIT: Duration = Duration::from_secs(60);
+/// A timer that fires this late was held up: the process stood still.
+const LATE: Duration = Duration::from_secs(1);
 const SAVE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Which attempt of which execution an [`ExecutionContext`] is for.
@@ -201,7 +203,17 @@ impl ExecutionContext {
         };
         let output = match first {
             Poll::Ready(output) => Some(output),
-            Poll::Pending => within(&*self.clock, deadline, request).await,
+            Poll::Pending => {
+                let (output, last_polled) = self.poll_until(deadline, request).await;
+                if output.is_none()
+                    && let Some(flight) = flight.take()
+                {
+                    // It can have been sent as late as it was polled: by a process that was frozen, long
+                    // after its time was up.
+                    flight.lose(last_polled + deadline);
+                }
+                output
+            }
         };
         if let Some(flight) = flight {
             flight.land();
@@ -253,6 +265,9 @@ impl ExecutionContext {
             }
             Ok(Some(SaveOutcome::Refused(refusal))) => {
                 tracing::debug!(job.id = %self.attempt.job, attempt = %self.attempt.id, %refusal, "the permit is refused");
+                if refusal == Refusal::Cancelled {
+                    self.scope.bar();
+                }
                 self.refused.store(true, Ordering::Release);
                 Err(ExecuteError::refused(refusal))
             }
@@ -268,9 +283,36 @@ impl ExecutionContext {
         }
     }
 
+    /// Polls a request until its time is up; tells when it was polled last.
+    async fn poll_until<F: Future>(
+        &self,
+        limit: Duration,
+        mut request: Pin<&mut F>,
+    ) -> (Option<F::Output>, OffsetDateTime) {
+        let clock = &*self.clock;
+        let mut last_polled = clock.now();
+        let deadline = last_polled + limit;
+        let mut time_is_up = pin!(clock.sleep(limit));
+        let output = poll_fn(|cx| {
+            let is_up = time_is_up.as_mut().poll(cx).is_ready();
+            // Whoever wakes long after the deadline may find the reply waiting.
+            if is_up && clock.now() < deadline + LATE {
+                return Poll::Ready(None);
+            }
+            let polled = request.as_mut().poll(cx).map(Some);
+            last_polled = clock.now();
+            if is_up && polled.is_pending() { Poll::Ready(None) } else { polled }
+        })
+        .await;
+        (output, last_polled)
+    }
+
     fn check_permit(&self) -> Result<(), ExecuteError> {
         if let Some(reason) = self.reason() {
             return Err(ExecuteError::refused(reason));
+        }
+        if self.scope.is_barred() {
+            return Err(ExecuteError::refused(Refusal::Cancelled));
         }
         if self.token.is_cancelled() || self.refused.load(Ordering::Acquire) {
             return Err(ExecuteError::refused("it was told so before"));

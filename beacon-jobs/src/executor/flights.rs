@@ -4,6 +4,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use crate::clock::{Clock, until};
+use crate::mutation::{Mutation, is_broken};
 
 /// Counts an attempt's requests that create or begin, and its handle saves, while they are under way.
 #[derive(Debug, Default)]
@@ -27,12 +28,15 @@ impl Flights {
     }
 
     pub(super) fn under_way(&self) -> bool {
-        self.with(|state| state.under_way > 0)
+        self.with(|state| state.under_way > 0) && !is_broken(Mutation::FlightsAreNotCounted)
     }
 
     /// How long a request that was dropped half-way may still be on its way.
     pub(super) fn lost_for(&self, clock: &dyn Clock) -> Duration {
-        self.with(|state| state.lost_until).map_or(Duration::ZERO, |at| until(clock, at))
+        let lost_until = self.with(|state| state.lost_until);
+        lost_until
+            .filter(|_| !is_broken(Mutation::FlightsAreNotCounted))
+            .map_or(Duration::ZERO, |at| until(clock, at))
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
@@ -49,6 +53,11 @@ impl Flight<'_> {
     /// The request has ended, with or without success: it is not on its way any more.
     pub(super) fn land(mut self) {
         self.deadline = None;
+    }
+
+    /// Nobody waits for the request any more; it may be on its way until `deadline`.
+    pub(super) fn lose(mut self, deadline: OffsetDateTime) {
+        self.deadline = self.deadline.max(Some(deadline));
     }
 }
 

@@ -1,6 +1,8 @@
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::clock::Clock;
 
@@ -9,21 +11,22 @@ use crate::clock::Clock;
 /// The store alone decides whether a lease is lost. But a process that was frozen does not know how
 /// long, and by the time that it asks the store, others may have ended its work: so no request that
 /// creates or begins anything goes out while the lease may be over.
-#[derive(Debug)]
-pub(crate) struct Lease(watch::Sender<Duration>);
+#[derive(Debug, Default)]
+pub(crate) struct Lease {
+    until: Mutex<Duration>,
+    /// Not a `watch` channel, which wakes those who wait in an order drawn by chance.
+    granted: Notify,
+}
 
 impl Lease {
-    pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(Duration::ZERO))
-    }
-
     /// The store granted `lease` to a request that went out at `asked`, an uptime of the clock.
     pub(crate) fn granted(&self, asked: Duration, lease: Duration) {
-        self.0.send_replace(asked + lease);
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = asked + lease;
+        self.granted.notify_waiters();
     }
 
     pub(crate) fn may_be_over(&self, clock: &dyn Clock) -> bool {
-        clock.uptime() >= *self.0.borrow()
+        clock.uptime() >= *self.until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until the store has granted more.
@@ -31,8 +34,13 @@ impl Lease {
     /// # Cancellation safety
     /// Dropping the future changes nothing.
     pub(super) async fn renewed(&self, clock: &dyn Clock) {
-        let mut granted = self.0.subscribe();
-        // The sender lives as long as `self`.
-        let _ = granted.wait_for(|until| clock.uptime() < *until).await;
+        loop {
+            let mut granted = pin!(self.granted.notified());
+            granted.as_mut().enable();
+            if !self.may_be_over(clock) {
+                return;
+            }
+            granted.await;
+        }
     }
 }

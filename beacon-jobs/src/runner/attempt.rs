@@ -2,7 +2,9 @@ use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::Value;
@@ -15,14 +17,19 @@ use crate::cancel::{CancelReason, CancelRequest};
 use crate::clock::until;
 use crate::executor::{Attempt, ExecuteError, ExecutionContext, Executor, Permit};
 use crate::id::{AttemptId, JobId};
-use crate::job::{Failure, FailureKind, OnInterrupt};
-use crate::stop::SealedBy;
-use crate::store::{ExecutionResult, FinishExecution, FinishOutcome, Seal};
+use crate::job::{ExecutionSpec, Failure, FailureKind, OnInterrupt};
+use crate::mutation::{Mutation, is_broken};
+use crate::stop::{Handle, SealedBy};
+use crate::store::{
+    ExecutionResult, FinishExecution, FinishOutcome, Refusal, Seal, StartExecution, StartOutcome,
+};
 
 /// How the runner's loops reach an attempt's task.
 #[derive(Debug)]
 pub(super) struct AttemptControl {
     pub(super) job: JobId,
+    /// Whether this process minted it, so that its task seals it.
+    pub(super) is_minted: bool,
     force_at: watch::Sender<Option<OffsetDateTime>>,
 }
 
@@ -48,6 +55,17 @@ pub(super) enum AttemptEnd {
     Retry { counts: bool },
 }
 
+/// What became of a wish to begin an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// It passed the start barrier, and is over.
+    Passed(AttemptEnd),
+    /// It did not.
+    Refused(Refusal),
+    /// The store cannot be asked any more.
+    Unknown,
+}
+
 /// An attempt that this node knows of: while this lives, nobody seals it but its own task.
 #[derive(Debug)]
 pub(super) struct Prepared {
@@ -57,9 +75,9 @@ pub(super) struct Prepared {
 }
 
 /// Makes an attempt known to the node.
-pub(super) fn prepare(run: &Arc<JobRun>, id: AttemptId) -> Prepared {
-    let control =
-        Arc::new(AttemptControl { job: run.claimed.id.clone(), force_at: watch::Sender::new(None) });
+pub(super) fn prepare(run: &Arc<JobRun>, id: AttemptId, is_minted: bool) -> Prepared {
+    let force_at = watch::Sender::new(None);
+    let control = Arc::new(AttemptControl { job: run.claimed.id.clone(), is_minted, force_at });
     run.node.attempts.insert(id, Arc::clone(&control));
     Prepared { run: Arc::clone(run), id, control }
 }
@@ -80,13 +98,58 @@ enum Event {
 }
 
 impl Prepared {
-    /// Runs the attempt in a task of its own, which goes on when this future is dropped.
-    pub(super) async fn run(self, attempt: Attempt, permit: Permit, counted: u32) -> AttemptEnd {
+    /// Watches an attempt that another incarnation began, in a task of its own.
+    pub(super) async fn watch(self, attempt: Attempt, handle: Handle, counted: u32) -> AttemptEnd {
         let run = Arc::clone(&self.run);
         let span = tracing::info_span!("attempt", index = attempt.index, attempt = %attempt.id);
-        let task = run.node.work.track_future(self.drive(attempt, permit, counted).instrument(span));
+        let task = self.drive(attempt, Permit::Observe(handle), counted).instrument(span);
         // A panic of the executor is caught inside; one of ours ends as "nothing by this node".
-        run.attempts.spawn(task).await.unwrap_or(AttemptEnd::Over)
+        run.attempts.spawn(run.node.work.track_future(task)).await.unwrap_or(AttemptEnd::Over)
+    }
+
+    /// Brings the attempt through the start barrier and runs it, in a task of its own, which goes on
+    /// when this future is dropped: whatever passed the barrier is sealed in the end, also when the
+    /// answer comes too late to be of use.
+    pub(super) async fn begin(self, spec: Arc<ExecutionSpec>, index: u32, counted: u32) -> Begun {
+        let run = Arc::clone(&self.run);
+        let span = tracing::info_span!("attempt", index, attempt = %self.id);
+        let task = self.pass_barrier_and_drive(spec, index, counted).instrument(span);
+        run.attempts.spawn(run.node.work.track_future(task)).await.unwrap_or(Begun::Unknown)
+    }
+
+    async fn pass_barrier_and_drive(self, spec: Arc<ExecutionSpec>, index: u32, counted: u32) -> Begun {
+        let node = &self.run.node;
+        let start = StartExecution {
+            fence: self.run.claimed.fence,
+            job: self.run.claimed.id.clone(),
+            index,
+            attempt: self.id,
+        };
+        let calls = AtomicU32::new(0);
+        let call = || async {
+            calls.fetch_add(1, Ordering::Relaxed);
+            Ok(node.store().start(std::slice::from_ref(&start)).await?.pop())
+        };
+        match node.persist("start", call).await.flatten() {
+            Some(StartOutcome::Started { number }) => {
+                let limit = spec.timeout_seconds.map(Duration::from_secs);
+                let deadline = limit.map(|limit| node.clock().now() + limit);
+                let job = self.run.claimed.id.clone();
+                let attempt = Attempt { job, index, id: self.id, number, spec, deadline };
+                Begun::Passed(self.drive(attempt, Permit::Minted, counted).await)
+            }
+            Some(StartOutcome::Refused(refusal)) => {
+                if refusal != Refusal::StopOpen {
+                    self.run.heed(refusal);
+                }
+                if calls.into_inner() > 1 && !is_broken(Mutation::NoSealWithoutTask) {
+                    // An earlier call may have passed the barrier before the job ended.
+                    self.seal().await;
+                }
+                Begun::Refused(refusal)
+            }
+            None => Begun::Unknown,
+        }
     }
 
     async fn drive(self, attempt: Attempt, permit: Permit, counted: u32) -> AttemptEnd {
@@ -306,7 +369,7 @@ impl Prepared {
         let call = || async { Ok(store.finish(std::slice::from_ref(&finish)).await?.pop()) };
         if let Some(Some(FinishOutcome::Refused(refusal))) = self.run.node.persist("finish", call).await {
             tracing::debug!(%refusal, "the attempt's end is not the outcome");
-            self.run.node.look_at(&self.run.claimed.id);
+            self.run.heed(refusal);
         }
     }
 

@@ -3,17 +3,14 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::attempt::{self, AttemptEnd};
+use super::attempt::{self, AttemptEnd, Begun};
 use super::job::JobRun;
 use crate::clock::{until, within};
-use crate::executor::{Attempt, Permit};
+use crate::executor::Attempt;
 use crate::id::AttemptId;
 use crate::job::{Failure, FailureKind, OnInterrupt};
 use crate::stop::StopState;
-use crate::store::{
-    ClaimedExecution, ExecutionResult, FinishExecution, PastAttempt, Refusal, Signal, StartExecution,
-    StartOutcome,
-};
+use crate::store::{ClaimedExecution, ExecutionResult, FinishExecution, PastAttempt, Refusal, Signal};
 
 /// Brings one execution to its outcome, through as many attempts as it may have; returns early
 /// when nothing more is to be begun.
@@ -65,9 +62,16 @@ impl Execution<'_> {
             .is_some_and(|executor| executor.capabilities().resume);
         if let Some(handle) = past.handle.clone().filter(|_| resumable && past.stop == StopState::NotNeeded) {
             tracing::info!(index = self.index, attempt = %past.id, "watching an attempt of a former node");
-            let started = attempt::prepare(self.run, past.id);
-            let attempt = self.attempt(past.id, past.number, past.started_at);
-            let end = started.run(attempt, Permit::Observe(handle), self.counted).await;
+            let limit = self.claimed.spec.timeout_seconds.map(Duration::from_secs);
+            let attempt = Attempt {
+                job: self.run.claimed.id.clone(),
+                index: self.index,
+                id: past.id,
+                number: past.number,
+                spec: Arc::new(self.claimed.spec.clone()),
+                deadline: limit.map(|limit| past.started_at + limit),
+            };
+            let end = attempt::prepare(self.run, past.id, false).watch(attempt, handle, self.counted).await;
             return self.goes_on(end);
         }
         let retry = self.run.claimed.rules.on_interrupt == OnInterrupt::Retry;
@@ -88,52 +92,26 @@ impl Execution<'_> {
         let Some(room) = run.no_more.run_until_cancelled(room).await else { return false };
         let id = AttemptId::mint(&**run.node.jobs.ids());
         // Known to the node before the store knows of it, so that nobody seals it in between.
-        let prepared = attempt::prepare(run, id);
-        let start = StartExecution {
-            fence: run.claimed.fence,
-            job: run.claimed.id.clone(),
-            index: self.index,
-            attempt: id,
-        };
-        let store = run.node.store();
-        let outcome = run
-            .node
-            .persist("start", || async { Ok(store.start(std::slice::from_ref(&start)).await?.pop()) })
-            .await;
-        match outcome.flatten() {
-            Some(StartOutcome::Started { number }) => {
+        let prepared = attempt::prepare(run, id, true);
+        let spec = Arc::new(self.claimed.spec.clone());
+        match prepared.begin(spec, self.index, self.counted + 1).await {
+            Begun::Passed(end) => {
                 self.last = Some(id);
                 self.counted += 1;
                 self.begun += 1;
                 self.wait_until = None;
-                let attempt = self.attempt(id, number, run.node.clock().now());
-                let end = prepared.run(attempt, Permit::Minted, self.counted).await;
                 drop(room);
                 self.goes_on(end)
             }
-            Some(StartOutcome::Refused(Refusal::StopOpen)) => {
-                drop((prepared, room));
+            Begun::Refused(Refusal::StopOpen) => {
+                drop(room);
                 self.wait_for_older_stop().await
             }
-            Some(StartOutcome::Refused(refusal)) => {
+            Begun::Refused(refusal) => {
                 tracing::debug!(index = self.index, %refusal, "not started");
-                // Whoever ended or took the job says so in the store.
-                run.node.look_at(&run.claimed.id);
                 false
             }
-            None => false,
-        }
-    }
-
-    fn attempt(&self, id: AttemptId, number: u32, started_at: OffsetDateTime) -> Attempt {
-        let limit = self.claimed.spec.timeout_seconds.map(Duration::from_secs);
-        Attempt {
-            job: self.run.claimed.id.clone(),
-            index: self.index,
-            id,
-            number,
-            spec: Arc::new(self.claimed.spec.clone()),
-            deadline: limit.map(|limit| started_at + limit),
+            Begun::Unknown => false,
         }
     }
 

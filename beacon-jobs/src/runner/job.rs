@@ -15,7 +15,7 @@ use crate::clock::within;
 use crate::context::{JobContext, Scope};
 use crate::id::AttemptId;
 use crate::job::lanes;
-use crate::store::{ClaimedJob, Fence, FinishJob, FinishJobOutcome, Release};
+use crate::store::{ClaimedJob, Fence, FinishJob, FinishJobOutcome, Refusal, Release};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +42,14 @@ pub(super) struct JobRun {
 }
 
 impl JobRun {
+    /// A write was refused: whoever ended or took the job says so in the store.
+    pub(super) fn heed(&self, refusal: Refusal) {
+        if refusal == Refusal::Cancelled {
+            self.scope.bar();
+        }
+        self.node.look_at(&self.claimed.id);
+    }
+
     pub(super) fn detach(&self, attempt: AttemptId) {
         self.detached.lock().unwrap_or_else(PoisonError::into_inner).push(attempt);
     }

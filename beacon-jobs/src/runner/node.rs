@@ -16,6 +16,7 @@ use super::limits::Limits;
 use super::options::RunnerOptions;
 use crate::cancel::CancelReason;
 use crate::clock::Clock;
+use crate::context::Scope;
 use crate::error::Result;
 use crate::executor::{Executor, Lease};
 use crate::host::ProcessIdentity;
@@ -71,7 +72,7 @@ impl Node {
             executors,
             host: ProcessIdentity::current().host(),
             incarnation: watch::Sender::new(None),
-            lease: Arc::new(Lease::new()),
+            lease: Arc::default(),
             running: DashMap::new(),
             attempts: DashMap::new(),
             work: TaskTracker::new(),
@@ -120,8 +121,8 @@ impl Node {
 
     /// Ends all contexts without a word to the store.
     pub(super) fn give_up_all(&self) {
-        for running in &self.running {
-            running.scope.cancel(CancelReason::LeaseLost);
+        for scope in self.running_scopes() {
+            scope.cancel(CancelReason::LeaseLost);
         }
     }
 
@@ -130,6 +131,20 @@ impl Node {
     pub(super) fn poll(&self) -> Duration {
         let poll = self.options.poll;
         if self.store().hears_all_nodes() { poll * WHILE_HEARD } else { poll }
+    }
+
+    /// The scopes of the jobs that run here, by the jobs' names: whom an end reaches first must not
+    /// hang on the order of a hash.
+    pub(super) fn running_scopes(&self) -> Vec<Arc<Scope>> {
+        let scope = |id: JobId| self.running.get(&id).map(|running| Arc::clone(&running.scope));
+        self.running_ids().into_iter().filter_map(scope).collect()
+    }
+
+    /// The attempts that run or settle here and that `fits`, in the order of their names.
+    pub(super) fn attempts_where(&self, fits: impl Fn(&AttemptControl) -> bool) -> Vec<Arc<AttemptControl>> {
+        let fitting = self.attempts.iter().filter(|attempt| fits(attempt));
+        let by_name: BTreeMap<_, _> = fitting.map(|attempt| (*attempt.key(), Arc::clone(&attempt))).collect();
+        by_name.into_values().collect()
     }
 
     /// Waits for a wake or the next poll; `false` when the runner ends.

@@ -39,8 +39,8 @@ impl JobRunner {
         node.work.close();
         let mut report = ShutdownReport { interrupted: 0, unsettled: 0, open_stops: 0 };
         if within(node.clock(), limit, node.work.wait()).await.is_none() {
-            for running in &node.running {
-                if running.scope.cancel(CancelReason::Shutdown) {
+            for scope in node.running_scopes() {
+                if scope.cancel(CancelReason::Shutdown) {
                     report.interrupted += 1;
                 }
             }

@@ -12,6 +12,7 @@ use crate::cancel::CancelOutcome;
 use crate::clock::{until, within};
 use crate::executor::{Capabilities, Executor, Reach};
 use crate::id::AttemptId;
+use crate::mutation::{Mutation, is_broken};
 use crate::stop::{Minter, SealedBy, StopItem, StopRequest, StopState, StopStatus};
 use crate::store::{HostBound, Seal, StopAnswer, StopUpdate, TakeStops};
 
@@ -81,8 +82,9 @@ impl StopDriver {
     }
 
     async fn take(self: &Arc<Self>) -> crate::Result<()> {
-        let Some(incarnation) = *self.node.incarnation.borrow() else { return Ok(()) };
+        // Also while nothing may be taken, or the pause would stay at nothing until something may.
         self.next_due.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(incarnation) = *self.node.incarnation.borrow() else { return Ok(()) };
         let take = TakeStops {
             incarnation,
             executors: self.node.executor_names(),
@@ -160,8 +162,10 @@ impl StopDriver {
             return self.leave_to_its_host(&item, &capabilities).await;
         }
         if matches!(item.sealed, None | Some(SealedBy::Time)) {
-            item.sealed = self.seal(&item, &capabilities).await.or(item.sealed);
-            if item.sealed.is_some() && item.handle.is_none() && item.state != StopState::Confirmed {
+            let sealed = self.seal(&item, &capabilities).await;
+            let is_new = sealed.is_some();
+            item.sealed = sealed.or(item.sealed);
+            if is_new && item.handle.is_none() && item.state != StopState::Confirmed {
                 // Its minter may have saved a handle since the item was read. Sealed, it will not save
                 // another one, so what is read now is the truth; the seal made the stop due at once.
                 node.wake.stops.notify_one();
@@ -224,10 +228,13 @@ impl StopDriver {
     async fn seal(&self, item: &StopItem, capabilities: &Capabilities) -> Option<SealedBy> {
         let node = &self.node;
         let now = node.clock().now();
-        let mine = *node.incarnation.borrow() == Some(item.incarnation);
+        let mine =
+            *node.incarnation.borrow() == Some(item.incarnation) && !is_broken(Mutation::NoSealWithoutTask);
         let by = match item.minter {
+            // Its task is here, and knows better than a lease that has run out.
+            _ if node.attempts.get(&item.attempt).is_some_and(|attempt| attempt.is_minted) => return None,
             _ if mine && item.sealed.is_some() => return None,
-            _ if mine && !node.attempts.contains_key(&item.attempt) => SealedBy::Minter,
+            _ if mine => SealedBy::Minter,
             Minter::Ended(at) if now >= at + capabilities.start_deadline => SealedBy::Ended,
             Minter::Expired(at) if now >= at + capabilities.start_deadline => SealedBy::Time,
             _ => return None,

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
@@ -65,8 +65,8 @@ async fn look(node: &Node, ids: &[JobId]) -> Result<()> {
         return Ok(());
     }
     let held = node.store().held(incarnation, &ids).await?;
-    let held: HashMap<_, _> = held.into_iter().map(|job| (job.id.clone(), job)).collect();
-    let mut force_at: HashMap<&JobId, OffsetDateTime> = HashMap::new();
+    let held: BTreeMap<_, _> = held.into_iter().map(|job| (job.id.clone(), job)).collect();
+    let mut force_at: BTreeMap<&JobId, OffsetDateTime> = BTreeMap::new();
     for id in &ids {
         let Some(local) = node.running.get(id).map(|local| local.clone()) else { continue };
         match held.get(id) {
@@ -84,7 +84,7 @@ async fn look(node: &Node, ids: &[JobId]) -> Result<()> {
         }
     }
     if !force_at.is_empty() {
-        for attempt in &node.attempts {
+        for attempt in node.attempts_where(|attempt| force_at.contains_key(&attempt.job)) {
             if let Some(at) = force_at.get(&attempt.job) {
                 attempt.hasten(*at);
             }

@@ -8,6 +8,8 @@ mod progress;
 mod query;
 mod rules;
 mod signal;
+#[cfg(feature = "conformance")]
+pub mod snapshot;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod stops;

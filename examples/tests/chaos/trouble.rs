@@ -218,7 +218,8 @@ impl Trouble {
                 Some(End::Exited(code)) => panic!("a node ended with {code}: {}", node.log()),
             }
             // Without its store it would only end again.
-            if !node.lives() && !(is_cut && node.is_islet()) {
+            let must_wait = is_cut && node.is_islet();
+            if !node.lives() && !must_wait {
                 // Between the permit and the begin lies the narrowest gap.
                 let point =
                     if self.chance.once_in(3) { Point::AfterSave } else { self.chance.one_of(&Point::ALL) };

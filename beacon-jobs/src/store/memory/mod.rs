@@ -1,6 +1,8 @@
 mod ends;
 mod nodes;
 mod read;
+#[cfg(feature = "conformance")]
+mod snapshot;
 mod state;
 
 use std::fmt;

@@ -3,6 +3,7 @@ use time::OffsetDateTime;
 use super::{AttemptRow, Rows};
 use crate::id::JobId;
 use crate::job::{ExecutionStatus, JobStatus};
+use crate::mutation::{Mutation, is_broken};
 use crate::stop::SealedBy;
 use crate::store::{
     ExecutionResult, Fence, FinishExecution, FinishOutcome, Refusal, SaveHandle, SaveOutcome, StartExecution,
@@ -48,6 +49,14 @@ impl Rows {
             } else {
                 StartOutcome::Refused(Refusal::Lost)
             };
+        }
+        if is_broken(Mutation::HandlePerExecution) {
+            for id in &execution.attempts {
+                if let Some(older) = self.attempts.get_mut(id) {
+                    older.stop = None;
+                    self.changes.attempts.insert(*id);
+                }
+            }
         }
         let open = |id| self.attempts.get(id).is_some_and(AttemptRow::has_open_stop);
         if !allow_overlap && execution.attempts.iter().any(open) {
@@ -129,7 +138,11 @@ impl Rows {
             .executions
             .get(&key)
             .is_some_and(|execution| execution.is_current(finish.attempt) || execution.is_given_up(finish));
-        let refusal = self.refusal(&finish.job, finish.fence).or_else(|| (!current).then_some(Refusal::Lost));
+        let mut refusal =
+            self.refusal(&finish.job, finish.fence).or_else(|| (!current).then_some(Refusal::Lost));
+        if is_broken(Mutation::LateOutputCounts) && refusal == Some(Refusal::Cancelled) {
+            refusal = None;
+        }
         let Some(attempt) = self.attempts.get_mut(&finish.attempt) else {
             return FinishOutcome::Refused(refusal.unwrap_or(Refusal::Lost));
         };
@@ -155,8 +168,10 @@ impl Rows {
                 if !counts {
                     execution.counted = execution.counted.saturating_sub(1);
                 }
-                attempt.request_stop(now);
-                self.changes.stops_due();
+                if !is_broken(Mutation::FailureWithoutStop) {
+                    attempt.request_stop(now);
+                    self.changes.stops_due();
+                }
             }
         }
         if execution.status.is_terminal() {

@@ -3,6 +3,7 @@ use time::OffsetDateTime;
 
 use super::{AttemptRow, Rows};
 use crate::id::AttemptId;
+use crate::mutation::{Mutation, is_broken};
 use crate::stop::{SealedBy, StopState};
 use crate::store::{CloseStop, CloseStopOutcome, Seal, StopAnswer, StopUpdate};
 
@@ -58,11 +59,12 @@ impl Rows {
         let attempt = self.attempts.get_mut(&update.attempt)?;
         let sealed_before = attempt.sealed.is_some() && attempt.sealed == update.seen_seal;
         let Some(stop) = &mut attempt.stop else { return Some(StopState::NotNeeded) };
-        if stop.state == StopState::Confirmed && !update.seen_confirmed {
+        let is_kept = !is_broken(Mutation::ConfirmedIsOverwritten);
+        if stop.state == StopState::Confirmed && !update.seen_confirmed && is_kept {
             return Some(StopState::Confirmed);
         }
         stop.tries = stop.tries.saturating_add(1);
-        if stop.state == StopState::Confirmed {
+        if stop.state == StopState::Confirmed && update.seen_confirmed {
             stop.watched(now, update, attempt.sealed);
             let (state, job) = (stop.state, attempt.job.clone());
             self.changes.attempt(update.attempt);
