@@ -175,7 +175,8 @@ impl Trouble {
 
     /// For how many seconds it lasts at least.
     fn begin_spell(&mut self, spell: Spell) -> u64 {
-        let least = self.chance.one_of(&[0, LEASE, LEASE + PATIENCE.as_secs()]);
+        let least =
+            self.chance.one_of(&[0, LEASE, LEASE + PATIENCE.as_secs(), LEASE + 2 * PATIENCE.as_secs()]);
         let lasts = Duration::from_millis(least * 1000 + self.chance.below(LEASE * 1000));
         self.spells.push((SystemClock.now() + lasts, spell));
         least
