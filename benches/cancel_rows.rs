@@ -77,7 +77,11 @@ struct Bed {
 impl Bed {
     async fn new() -> Result<Self> {
         let folder = file::folder()?;
-        Ok(Self { node: Node::on(file::store(&folder).await?).await?, floor: Floor::open(&folder).await?, _folder: folder })
+        Ok(Self {
+            node: Node::on(file::store(&folder).await?).await?,
+            floor: Floor::open(&folder).await?,
+            _folder: folder,
+        })
     }
 
     async fn round(&mut self, stage: Stage, executions: u32) -> Result<(Duration, Duration)> {

@@ -64,9 +64,7 @@ async fn by_store(node: &Node<PostgresStore>, ids: &[String], executions: u32) -
     let start = now();
     let answers = node.jobs.cancel_many(&ids, &request).await?;
     let took = start.elapsed();
-    let is_cancelled = |outcome: &CancelOutcome| {
-        matches!(outcome, CancelOutcome::Cancelled { record, .. } if record.executions_cancelled == u64::from(executions))
-    };
+    let is_cancelled = |outcome: &CancelOutcome| matches!(outcome, CancelOutcome::Cancelled { record, .. } if record.executions_cancelled == u64::from(executions));
     if answers.len() == ids.len() && answers.iter().all(|answer| is_cancelled(&answer.outcome)) {
         Ok(took)
     } else {
@@ -106,7 +104,8 @@ async fn all(mode: Mode, table: &mut Table) -> Result<()> {
     let count = mode.pick(JOBS, 100);
     for stage in [Stage::Queued, Stage::Running] {
         for executions in [1, 4] {
-            let mut pair = Pair::new(format!("{count} jobs of {executions} executions, {stage:?}"), Some(1.5))?;
+            let mut pair =
+                Pair::new(format!("{count} jobs of {executions} executions, {stage:?}"), Some(1.5))?;
             for round in 0..mode.pick(ROUNDS, 1) {
                 let holder = bed.ours.1.incarnation;
                 let jobs = seed::Jobs { prefix: String::new(), count, executions, stage, holder };

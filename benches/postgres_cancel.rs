@@ -14,6 +14,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use beacon_jobs::Jobs;
+use beacon_jobs::clock::{Clock, SystemClock};
 use beacon_jobs::runner::RunnerOptions;
 use beacon_jobs::store::postgres::PostgresStoreOptions;
 use criterion::Criterion;
@@ -122,8 +123,7 @@ impl Rivals {
         let database = Database::new().await?;
         let mut full = RunnerOptions::default();
         full.max_jobs = 1;
-        let mut canceller =
-            Bed::with(database.store(PostgresStoreOptions::new()).await?, true, full).await?;
+        let mut canceller = Bed::with(database.store(PostgresStoreOptions::new()).await?, true, full).await?;
         canceller.begin(1).await?;
         let owner = Bed::new(database.store(PostgresStoreOptions::new()).await?, true).await?;
         Ok(Self { owner, canceller, floor: Floor::open(&database).await?, database })
@@ -155,7 +155,7 @@ async fn first_stop(bed: &mut Bed) -> Option<Instant> {
         if let Some(at) = bed.first_stop() {
             return Some(at);
         }
-        tokio::time::sleep(Duration::from_micros(500)).await;
+        SystemClock.sleep(Duration::from_micros(500)).await;
     }
     None
 }

@@ -49,7 +49,9 @@ impl Side {
         let node = Node::on(database.store(PostgresStoreOptions::new()).await?).await?;
         let mut connection = database.connect().await?;
         let holder = node.incarnation;
-        for (prefix, count, stage) in [("done-", finished, Stage::Finished), ("runs-", running, Stage::Running)] {
+        for (prefix, count, stage) in
+            [("done-", finished, Stage::Finished), ("runs-", running, Stage::Running)]
+        {
             let jobs = seed::Jobs { prefix: prefix.to_owned(), count, executions: 1, stage, holder };
             seed::seed(&mut connection, &jobs).await?;
         }

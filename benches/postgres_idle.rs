@@ -11,6 +11,7 @@ mod work;
 
 use std::time::Duration;
 
+use beacon_jobs::clock::{Clock, SystemClock};
 use beacon_jobs::store::postgres::PostgresStoreOptions;
 
 use measure::{Mode, Result, Table};
@@ -27,10 +28,10 @@ async fn idle(mode: Mode, notifications: bool) -> Result<f64> {
     let database = Database::new().await?;
     let options = PostgresStoreOptions::new().with_notifications(notifications);
     let bed = Bed::new(database.store(options).await?, true).await?;
-    tokio::time::sleep(mode.pick(WARM_UP, Duration::from_millis(100))).await;
+    SystemClock.sleep(mode.pick(WARM_UP, Duration::from_millis(100))).await;
     let before = database.commits().await?;
     let watched = mode.pick(WATCHED, Duration::from_millis(100));
-    tokio::time::sleep(watched).await;
+    SystemClock.sleep(watched).await;
     let commits = database.commits().await? - before;
     bed.runner.shutdown(LIMIT).await;
     database.end().await?;

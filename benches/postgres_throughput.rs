@@ -216,7 +216,8 @@ fn hints(
     work: Work,
 ) -> Result<()> {
     // 0.9 of the commits in the same time.
-    let mut pair = Pair::new(format!("{CONNECTIONS} connections, {work:?}: with notifications / without"), Some(1.11))?;
+    let mut pair =
+        Pair::new(format!("{CONNECTIONS} connections, {work:?}: with notifications / without"), Some(1.11))?;
     let jobs = mode.pick(100, 10);
     let mut bed = None;
     bench(criterion, &format!("postgres-throughput/notifications/{work:?}"), |rounds| {

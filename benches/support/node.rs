@@ -7,8 +7,8 @@ use beacon_jobs::host::ProcessIdentity;
 use beacon_jobs::job::{ExecutionSpec, JobSpec};
 use beacon_jobs::stop::Handle;
 use beacon_jobs::store::{
-    Claim, ClaimedJob, ExecutionResult, FinishExecution, FinishJob, FinishJobOutcome, FinishOutcome, JobStore,
-    NodeIdentity, SaveHandle, SaveOutcome, StartExecution, StartOutcome,
+    Claim, ClaimedJob, ExecutionResult, FinishExecution, FinishJob, FinishJobOutcome, FinishOutcome,
+    JobStore, NodeIdentity, SaveHandle, SaveOutcome, StartExecution, StartOutcome,
 };
 use beacon_jobs::{AttemptId, IncarnationId, JobId, Jobs, RandomIds};
 use serde_json::json;

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use beacon_jobs::clock::{Clock, SystemClock};
 use beacon_jobs::store::postgres::{PostgresStore, PostgresStoreOptions};
 use beacon_jobs::{IdSource, RandomIds};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPoolOptions};
@@ -41,8 +42,10 @@ pub(crate) struct Database {
 impl Database {
     pub(crate) async fn new() -> Result<Self> {
         let server: PgConnectOptions = url()?.parse()?;
-        let database =
-            Self { name: format!("bench_{}", RandomIds.uuid().simple()), server: server.disable_statement_logging() };
+        let database = Self {
+            name: format!("bench_{}", RandomIds.uuid().simple()),
+            server: server.disable_statement_logging(),
+        };
         database.command(format!("CREATE DATABASE {}", database.name)).await?;
         Ok(database)
     }
@@ -94,7 +97,7 @@ impl Database {
             if connected == 0 {
                 return Ok(connection.close().await?);
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            SystemClock.sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -135,16 +138,17 @@ impl Floor {
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.listen(CHANNEL).await?;
         let (wake, woken) = unbounded_channel();
-        let listener = tokio::spawn(async move {
-            while listener.recv().await.is_ok() && wake.send(now()).is_ok() {}
-        });
+        let listener =
+            tokio::spawn(async move { while listener.recv().await.is_ok() && wake.send(now()).is_ok() {} });
         Ok(Self { connection, woken, listener })
     }
 
     /// One durable commit.
     pub(crate) async fn commit(&mut self) -> Result<Duration> {
         let start = now();
-        sqlx::query("UPDATE counter SET value = value + 1 WHERE id = 1").execute(&mut self.connection).await?;
+        sqlx::query("UPDATE counter SET value = value + 1 WHERE id = 1")
+            .execute(&mut self.connection)
+            .await?;
         Ok(start.elapsed())
     }
 
@@ -164,8 +168,9 @@ impl Floor {
 
     /// One durable commit that updates so many fresh rows and notifies.
     pub(crate) async fn update(&mut self, rows: u32) -> Result<Duration> {
-        let first: i64 =
-            sqlx::query_scalar("SELECT coalesce(max(key), 0) + 1 FROM row").fetch_one(&mut self.connection).await?;
+        let first: i64 = sqlx::query_scalar("SELECT coalesce(max(key), 0) + 1 FROM row")
+            .fetch_one(&mut self.connection)
+            .await?;
         let last = first + i64::from(rows) - 1;
         sqlx::query(
             "INSERT INTO row (key, status, attempts, counted, started_at) \

@@ -98,7 +98,11 @@ impl Bed {
         Self::with(store, leaves_early, RunnerOptions::default()).await
     }
 
-    pub(crate) async fn with(store: impl JobStore, leaves_early: bool, options: RunnerOptions) -> Result<Self> {
+    pub(crate) async fn with(
+        store: impl JobStore,
+        leaves_early: bool,
+        options: RunnerOptions,
+    ) -> Result<Self> {
         let (begin, begun) = unbounded_channel();
         let (stop, stopped) = unbounded_channel();
         let remote = Remote { leaves_early, begun: begin, stopped: stop, work: Mutex::default() };

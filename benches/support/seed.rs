@@ -76,9 +76,10 @@ pub(crate) async fn seed(connection: &mut PgConnection, jobs: &Jobs) -> Result<(
         Stage::Finished => "completed",
     };
     let mut work = connection.begin().await?;
-    let first: i64 = sqlx::query_scalar(AssertSqlSafe(in_schema("SELECT coalesce(max(seq), 0) FROM @.beacon_jobs")))
-        .fetch_one(&mut *work)
-        .await?;
+    let first: i64 =
+        sqlx::query_scalar(AssertSqlSafe(in_schema("SELECT coalesce(max(seq), 0) FROM @.beacon_jobs")))
+            .fetch_one(&mut *work)
+            .await?;
     sqlx::query(AssertSqlSafe(in_schema(JOBS)))
         .bind(&jobs.prefix)
         .bind(OWNER)

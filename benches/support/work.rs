@@ -1,4 +1,5 @@
 //! The runtime in which stores and floors are called.
+#![allow(dead_code, reason = "each bench uses a part of it")]
 
 use tokio::runtime::Runtime;
 
