@@ -5,150 +5,24 @@
 mod file;
 #[path = "support/measure.rs"]
 mod measure;
+#[path = "support/remote.rs"]
+mod remote;
+#[path = "support/work.rs"]
+mod work;
 
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use async_trait::async_trait;
-use beacon_jobs::cancel::{Actor, CancelRequest};
-use beacon_jobs::executor::{Capabilities, ExecuteError, ExecutionContext, Executor};
-use beacon_jobs::job::{ExecutionSpec, JobSpec};
-use beacon_jobs::runner::JobRunner;
-use beacon_jobs::stop::{Handle, StopError, StopRequest, StopStatus};
-use beacon_jobs::store::{JobStore, MemoryStore};
-use beacon_jobs::{JobId, Jobs, Settled};
+use beacon_jobs::store::MemoryStore;
 use criterion::Criterion;
-use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use file::{Floor, on_worker};
+use file::Floor;
 use measure::{Mode, Pair, Result, Table, bench, now};
-
-const OWNER: &str = "bench";
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// Remote work that goes on until it is stopped, and says when each stop was called.
-#[derive(Debug)]
-struct Remote {
-    /// Whether `execute` returns when the job's token fires, before the work has ended.
-    leaves_early: bool,
-    begun: UnboundedSender<()>,
-    stopped: UnboundedSender<Instant>,
-    work: Mutex<HashMap<Value, oneshot::Sender<()>>>,
-}
-
-impl fmt::Display for Remote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("remote")
-    }
-}
-
-impl Remote {
-    fn work(&self) -> std::sync::MutexGuard<'_, HashMap<Value, oneshot::Sender<()>>> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[async_trait]
-impl Executor for Remote {
-    fn name(&self) -> &str {
-        "remote"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        let mut capabilities = Capabilities::default();
-        capabilities.two_step = true;
-        capabilities
-    }
-
-    async fn execute(&self, cx: &ExecutionContext) -> Result<Value, ExecuteError> {
-        let handle = Handle::new(json!({ "call": cx.attempt_id().to_string() }));
-        let (end, ended) = oneshot::channel();
-        self.work().insert(handle.as_value().clone(), end);
-        cx.save_handle(&handle).await?;
-        // The bench may be over.
-        let _ = self.begun.send(());
-        if self.leaves_early {
-            cx.token().cancelled().await;
-        } else {
-            let _ = ended.await;
-        }
-        Err(ExecuteError::failed("stopped"))
-    }
-
-    async fn stop(&self, handle: &Handle, _: &StopRequest) -> Result<StopStatus, StopError> {
-        let _ = self.stopped.send(now());
-        drop(self.work().remove(handle.as_value()));
-        Ok(StopStatus::Confirmed { evidence: json!({ "ended": true }) })
-    }
-}
-
-/// A runner whose jobs are cancelled, and what they report.
-struct Bed {
-    jobs: Jobs,
-    runner: JobRunner,
-    begun: UnboundedReceiver<()>,
-    stopped: UnboundedReceiver<Instant>,
-}
-
-/// When the stops of a job were called, from the call of cancel on.
-struct Stopped {
-    first: Duration,
-    last: Duration,
-}
-
-impl Bed {
-    async fn new(store: impl JobStore, leaves_early: bool) -> Result<Self> {
-        let (begin, begun) = unbounded_channel();
-        let (stop, stopped) = unbounded_channel();
-        let remote = Remote { leaves_early, begun: begin, stopped: stop, work: Mutex::default() };
-        let jobs = Jobs::new(store);
-        let runner = JobRunner::builder(&jobs).executor(remote).start().await?;
-        Ok(Self { jobs, runner, begun, stopped })
-    }
-
-    /// Runs a job of so many executions, and cancels it once all of them run.
-    async fn cancel(&mut self, executions: usize) -> Result<Stopped> {
-        let id = self.begin(executions).await?;
-        let request = CancelRequest::new(Actor::Owner(OWNER.to_owned()));
-        let start = now();
-        self.jobs.cancel(&id, &request).await?;
-        let mut stops = Vec::with_capacity(executions);
-        while stops.len() < executions {
-            let at = self.stopped.recv().await.ok_or("the runner has ended")?;
-            stops.push(at.saturating_duration_since(start));
-        }
-        // The next round must not wait for the writes of this one.
-        match self.jobs.settled(&id, LIMIT).await? {
-            Settled::Yes(_) => {}
-            other => return Err(format!("the stops of a cancelled job did not settle: {other:?}").into()),
-        }
-        while self.runner.running_attempts() > 0 || self.runner.running_jobs() > 0 {
-            tokio::task::yield_now().await;
-        }
-        // A stop that was called again tells nothing.
-        while self.stopped.try_recv().is_ok() {}
-        let first = stops.iter().min().copied().unwrap_or_default();
-        let last = stops.iter().max().copied().unwrap_or_default();
-        Ok(Stopped { first, last })
-    }
-
-    async fn begin(&mut self, executions: usize) -> Result<JobId> {
-        let executions: Vec<_> = (0..executions).map(|_| ExecutionSpec::new("remote", json!({}))).collect();
-        let count = executions.len();
-        let id = self.jobs.submit(OWNER, JobSpec::new(executions)).await?.id;
-        for _ in 0..count {
-            self.begun.recv().await.ok_or("the runner has ended")?;
-        }
-        Ok(id)
-    }
-}
+use remote::{Bed, LIMIT, Stopped};
+use work::on_worker;
 
 /// One durable commit, if there is a file, and then one token's wake.
 async fn commit_and_wake(floor: Option<&mut Floor>) -> Result<Duration> {
@@ -249,7 +123,7 @@ fn main() -> Result<()> {
         .configure_from_args();
     let mut table =
         Table::new("jobs.cancel() -> the executor's stop, beside a durable commit and a token's wake");
-    let runtime = file::runtime()?;
+    let runtime = work::runtime()?;
     for on_file in [true, false] {
         for executions in [1, 12] {
             for leaves_early in [false, true] {

@@ -6,17 +6,21 @@ mod file;
 mod measure;
 #[path = "support/node.rs"]
 mod node;
+#[path = "support/work.rs"]
+mod work;
 
 use std::time::Duration;
 
 use beacon_jobs::cancel::{Actor, CancelOutcome, CancelRequest};
+use beacon_jobs::store::sqlite::SqliteStore;
 use criterion::Criterion;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use file::{Floor, on_worker};
+use file::Floor;
 use measure::{Mode, Pair, Result, Table, bench, now};
 use node::{Node, OWNER};
+use work::on_worker;
 
 /// How far the executions are when the cancel comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +41,7 @@ impl Stage {
     }
 }
 
-async fn cancel(node: &Node, stage: Stage, executions: u32) -> Result<Duration> {
+async fn cancel(node: &Node<SqliteStore>, stage: Stage, executions: u32) -> Result<Duration> {
     let id = node.submit(executions).await?;
     // Claimed in both cases, so that no job is left for the next round's claim.
     let held = node.claim().await?;
@@ -65,7 +69,7 @@ async fn update(floor: &mut Floor, rows: u32) -> Result<Duration> {
 
 /// A store and its floor.
 struct Bed {
-    node: Node,
+    node: Node<SqliteStore>,
     floor: Floor,
     _folder: TempDir,
 }
@@ -73,7 +77,11 @@ struct Bed {
 impl Bed {
     async fn new() -> Result<Self> {
         let folder = file::folder()?;
-        Ok(Self { node: Node::new(&folder).await?, floor: Floor::open(&folder).await?, _folder: folder })
+        Ok(Self {
+            node: Node::on(file::store(&folder).await?).await?,
+            floor: Floor::open(&folder).await?,
+            _folder: folder,
+        })
     }
 
     async fn round(&mut self, stage: Stage, executions: u32) -> Result<(Duration, Duration)> {
@@ -118,7 +126,7 @@ fn main() -> Result<()> {
         .configure_from_args();
     let mut table =
         Table::new("SQLite: cancel of a job of many executions, beside a plain UPDATE of as many rows");
-    let runtime = file::runtime()?;
+    let runtime = work::runtime()?;
     for executions in [100, 10_000] {
         for stage in [Stage::Queued, Stage::Running] {
             run(&mut criterion, mode, &mut table, &runtime, (stage, executions))?;

@@ -6,18 +6,22 @@ mod file;
 mod measure;
 #[path = "support/node.rs"]
 mod node;
+#[path = "support/work.rs"]
+mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use beacon_jobs::store::sqlite::SqliteStore;
 use criterion::Criterion;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use file::{Floor, on_worker};
+use file::Floor;
 use measure::{Mode, Pair, Result, Table, bench, now};
 use node::{Held, Node, Step};
+use work::on_worker;
 
 const EXECUTIONS: u32 = 10_000;
 /// Executions between two looks at the floor: a whole number for each caller.
@@ -27,7 +31,7 @@ const COMMITS: u32 = 20;
 
 /// Brings executions through their three transitions from so many callers, each with one execution
 /// at a time, as attempts do.
-async fn callers(node: &Arc<Node>, held: &[Held], callers: usize) -> Result<()> {
+async fn callers(node: &Arc<Node<SqliteStore>>, held: &[Held], callers: usize) -> Result<()> {
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
     for caller in 0..callers {
         let mine: Vec<Held> = held.iter().skip(caller).step_by(callers).cloned().collect();
@@ -49,7 +53,7 @@ async fn callers(node: &Arc<Node>, held: &[Held], callers: usize) -> Result<()> 
 
 /// A file with a job whose executions wait to be brought through, and its floor.
 struct Bed {
-    node: Arc<Node>,
+    node: Arc<Node<SqliteStore>>,
     floor: Floor,
     waiting: Vec<Held>,
     _folder: TempDir,
@@ -58,7 +62,7 @@ struct Bed {
 impl Bed {
     async fn new() -> Result<Self> {
         let folder = file::folder()?;
-        let node = Arc::new(Node::new(&folder).await?);
+        let node = Arc::new(Node::on(file::store(&folder).await?).await?);
         let floor = Floor::open(&folder).await?;
         Ok(Self { node, floor, waiting: Vec::new(), _folder: folder })
     }
@@ -188,7 +192,7 @@ fn main() -> Result<()> {
         .measurement_time(Duration::from_secs(4))
         .configure_from_args();
     let mut table = Table::new("SQLite: start, save and finish of 10 000 executions, beside plain commits");
-    let runtime = file::runtime()?;
+    let runtime = work::runtime()?;
     alone(&mut criterion, mode, &runtime, &mut table)?;
     for count in [8, 64, 256] {
         crowd(&mut criterion, mode, &runtime, &mut table, count)?;

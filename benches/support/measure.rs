@@ -116,6 +116,11 @@ impl Pair {
         ratio(self.measured.value_at_quantile(quantile), self.floor.value_at_quantile(quantile))
     }
 
+    /// The median of the measured call.
+    pub(crate) fn p50(&self) -> Duration {
+        Duration::from_nanos(self.measured.value_at_quantile(0.5))
+    }
+
     fn cells(&self) -> [String; 7] {
         let at = |histogram: &Histogram<u64>, quantile| nanos(histogram.value_at_quantile(quantile));
         [

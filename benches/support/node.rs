@@ -6,27 +6,24 @@ use std::time::Duration;
 use beacon_jobs::host::ProcessIdentity;
 use beacon_jobs::job::{ExecutionSpec, JobSpec};
 use beacon_jobs::stop::Handle;
-use beacon_jobs::store::sqlite::SqliteStore;
 use beacon_jobs::store::{
-    Claim, ExecutionResult, FinishExecution, FinishOutcome, JobStore, NodeIdentity, SaveHandle, SaveOutcome,
-    StartExecution, StartOutcome,
+    Claim, ClaimedJob, ExecutionResult, FinishExecution, FinishJob, FinishJobOutcome, FinishOutcome,
+    JobStore, NodeIdentity, SaveHandle, SaveOutcome, StartExecution, StartOutcome,
 };
 use beacon_jobs::{AttemptId, IncarnationId, JobId, Jobs, RandomIds};
 use serde_json::json;
-use tempfile::TempDir;
 
-use crate::file;
 use crate::measure::Result;
 
 pub(crate) const OWNER: &str = "bench";
-const EXECUTOR: &str = "remote";
+pub(crate) const EXECUTOR: &str = "remote";
 /// No bench lasts as long.
 const LEASE: Duration = Duration::from_secs(24 * 3600);
 
-pub(crate) struct Node {
-    pub(crate) store: SqliteStore,
+pub(crate) struct Node<S> {
+    pub(crate) store: S,
     pub(crate) jobs: Jobs,
-    incarnation: IncarnationId,
+    pub(crate) incarnation: IncarnationId,
 }
 
 /// An execution of a job that the node holds, with the attempt that it will have.
@@ -35,9 +32,9 @@ pub(crate) struct Held {
     start: StartExecution,
 }
 
-impl Node {
-    pub(crate) async fn new(folder: &TempDir) -> Result<Self> {
-        let store = file::store(folder).await?;
+impl<S: JobStore + Clone> Node<S> {
+    /// Enters this store.
+    pub(crate) async fn on(store: S) -> Result<Self> {
         let incarnation = IncarnationId::mint(&RandomIds);
         let identity = NodeIdentity {
             incarnation,
@@ -58,13 +55,22 @@ impl Node {
 
     /// Takes the one job that waits.
     pub(crate) async fn claim(&self) -> Result<Vec<Held>> {
+        let job = self.claim_up_to(1).await?.pop().ok_or("no job waits")?;
+        Self::hold(&job)
+    }
+
+    /// Takes so many jobs that wait, or all.
+    pub(crate) async fn claim_up_to(&self, limit: u32) -> Result<Vec<ClaimedJob>> {
         let claim = Claim {
             incarnation: self.incarnation,
             executors: vec![EXECUTOR.to_owned()],
             running: Vec::new(),
-            limit: 1,
+            limit,
         };
-        let job = self.store.claim(&claim).await?.pop().ok_or("no job waits")?;
+        Ok(self.store.claim(&claim).await?)
+    }
+
+    fn hold(job: &ClaimedJob) -> Result<Vec<Held>> {
         let held = (0..u32::try_from(job.executions.len())?).map(|index| Held {
             start: StartExecution {
                 fence: job.fence,
@@ -74,6 +80,20 @@ impl Node {
             },
         });
         Ok(held.collect())
+    }
+
+    /// Brings a job through to its outcome.
+    pub(crate) async fn complete(&self, job: &ClaimedJob) -> Result<()> {
+        for held in Self::hold(job)? {
+            for step in Step::ALL {
+                held.step(&self.store, step).await?;
+            }
+        }
+        let finish = FinishJob { fence: job.fence, job: job.id.clone(), timed_out: false };
+        match self.store.finish_job(&finish).await? {
+            FinishJobOutcome::Finished(_) => Ok(()),
+            other => Err(format!("a job got no outcome: {other:?}").into()),
+        }
     }
 
     /// Brings all to running, in two calls.
@@ -96,7 +116,7 @@ impl Held {
     }
 
     /// One of the three transitions of an execution, in a call of its own.
-    pub(crate) async fn step(&self, store: &SqliteStore, step: Step) -> Result<()> {
+    pub(crate) async fn step(&self, store: &impl JobStore, step: Step) -> Result<()> {
         let is_done = match step {
             Step::Start => {
                 matches!(

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::server::{LookAt, Stop};
-use crate::wire::{Create, Entry, Faults, Look, Work};
+use crate::wire::{Create, Entry, Faults, Look, Work, micros};
 
 /// The largest answer that is read.
 const LARGEST_ANSWER: usize = 1 << 28;
@@ -186,6 +186,7 @@ impl Client {
         let exchange = async {
             let uri: Uri = format!("{}{path}", self.url).parse().map_err(no_answer)?;
             let request = Request::builder().method(method).uri(uri).header("x-from", &self.from);
+            let request = request.header("x-asked", micros());
             let request = request.body(Full::new(Bytes::from(body))).map_err(no_answer)?;
             let answer = self.http.request(request).await.map_err(no_answer)?;
             let status = answer.status();

@@ -9,10 +9,12 @@ use beacon_jobs::{IdSource, JobId, RandomIds};
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::wire::{Create, Entry, Event, Faults, Look, State, WhenTold, Work};
+use crate::wire::{Caller, Create, Entry, Event, Faults, Look, State, WhenTold, Work, micros};
 
 /// Who did what work did by itself.
-const ITSELF: &str = "itself";
+fn itself() -> Caller {
+    Caller { name: "itself".to_owned(), asked: None }
+}
 
 /// The work of one server. It goes on whether anybody asks for it or not, as long as the runtime.
 #[derive(Debug)]
@@ -118,7 +120,7 @@ impl Floor {
     }
 
     /// Makes work that does not run yet, or runs at once if its order says so.
-    pub(crate) fn create(self: &Arc<Self>, order: Create, from: &str) -> Look {
+    pub(crate) fn create(self: &Arc<Self>, order: Create, from: &Caller) -> Look {
         let begins = order.begin;
         let number = {
             let mut inner = self.inner();
@@ -136,14 +138,14 @@ impl Floor {
     }
 
     /// Lets work run; `None` when there is none such.
-    pub(crate) fn begin(self: &Arc<Self>, work: &Work, from: &str) -> Option<Look> {
+    pub(crate) fn begin(self: &Arc<Self>, work: &Work, from: &Caller) -> Option<Look> {
         let number = self.find(work)?;
         self.begin_piece(number, from);
         Some(self.look_at(number))
     }
 
     /// Tells work to end; `None` when there is none such.
-    pub(crate) fn stop(self: &Arc<Self>, work: &Work, force: bool, from: &str) -> Option<Look> {
+    pub(crate) fn stop(self: &Arc<Self>, work: &Work, force: bool, from: &Caller) -> Option<Look> {
         let number = self.find(work)?;
         let place = Place::Piece(number);
         let works_on = self.takes(&place, |faults| faults.works_on_ms);
@@ -166,7 +168,7 @@ impl Floor {
                     inner.end(number, saves, from);
                 } else {
                     piece.ending = true;
-                    let (floor, from) = (Arc::clone(self), from.to_owned());
+                    let (floor, from) = (Arc::clone(self), from.clone());
                     tokio::spawn(async move {
                         SystemClock.sleep(works_on).await;
                         floor.inner().end(number, saves, &from);
@@ -181,7 +183,7 @@ impl Floor {
 
     /// Tells how work stands, once it computes no more or the time is over; `None` when there is none
     /// such.
-    pub(crate) async fn look(&self, work: &Work, wait: Duration, from: &str) -> Option<Look> {
+    pub(crate) async fn look(&self, work: &Work, wait: Duration, from: &Caller) -> Option<Look> {
         let number = self.find(work)?;
         let mut state = {
             let mut inner = self.inner();
@@ -215,7 +217,7 @@ impl Floor {
         }
     }
 
-    fn begin_piece(self: &Arc<Self>, number: usize, from: &str) {
+    fn begin_piece(self: &Arc<Self>, number: usize, from: &Caller) {
         let mut inner = self.inner();
         let piece = &mut inner.pieces[number];
         if *piece.state.borrow() != State::Created {
@@ -240,7 +242,7 @@ impl Floor {
             let floor = Arc::clone(self);
             tokio::spawn(async move {
                 SystemClock.sleep(Duration::from_millis(limit)).await;
-                floor.inner().end(number, false, ITSELF);
+                floor.inner().end(number, false, &itself());
             });
         }
     }
@@ -269,18 +271,27 @@ impl Place {
 impl Inner {
     /// Writes a line of the log, and tells its time. Under the lock: the log's order is the order in
     /// which things were.
-    fn note(&mut self, number: usize, event: Event, from: &str) {
-        let at = i64::try_from(SystemClock.now().unix_timestamp_nanos() / 1000).unwrap_or(i64::MAX);
+    fn note(&mut self, number: usize, event: Event, from: &Caller) {
+        let at = micros();
         let piece = &mut self.pieces[number];
         if !matches!(event, Event::Looked | Event::Told) {
             piece.since = at;
         }
         let order = &piece.order;
         let (attempt, job, index) = (order.attempt, order.job.clone(), order.index);
-        self.log.push(Entry { at, event, work: number as u64, attempt, job, index, from: from.to_owned() });
+        self.log.push(Entry {
+            at,
+            event,
+            work: number as u64,
+            attempt,
+            job,
+            index,
+            from: from.name.clone(),
+            asked: from.asked,
+        });
     }
 
-    fn turn(&mut self, number: usize, state: State, event: Event, from: &str) {
+    fn turn(&mut self, number: usize, state: State, event: Event, from: &Caller) {
         self.note(number, event, from);
         self.pieces[number].state.send_replace(state);
     }
@@ -295,7 +306,7 @@ impl Inner {
         *self.pieces[number].state.borrow() == State::Alive
     }
 
-    fn end(&mut self, number: usize, saves: bool, from: &str) {
+    fn end(&mut self, number: usize, saves: bool, from: &Caller) {
         if !self.is_alive(number) {
             return;
         }
@@ -312,10 +323,10 @@ impl Inner {
             return;
         }
         if self.pieces[number].order.input.fails {
-            self.turn(number, State::Failed, Event::Failed, ITSELF);
+            self.turn(number, State::Failed, Event::Failed, &itself());
         } else {
             let output = json!({ "attempt": self.pieces[number].order.attempt });
-            self.turn(number, State::Completed { output }, Event::Completed, ITSELF);
+            self.turn(number, State::Completed { output }, Event::Completed, &itself());
         }
     }
 

@@ -15,6 +15,8 @@ pub struct Life {
     pub job: JobId,
     /// Its execution's place in the job.
     pub index: u32,
+    /// When its node asked for its begin.
+    pub asked: Option<i64>,
     /// From when.
     pub from: i64,
     /// Until when; not over yet when absent.
@@ -36,8 +38,10 @@ impl Record {
         for entry in &entries {
             match entry.event {
                 Event::Begun => {
-                    let (attempt, job, index) = (entry.attempt, entry.job.clone(), entry.index);
-                    lives.insert(entry.work, Life { attempt, job, index, from: entry.at, until: None });
+                    let (attempt, job, index, asked) =
+                        (entry.attempt, entry.job.clone(), entry.index, entry.asked);
+                    lives
+                        .insert(entry.work, Life { attempt, job, index, asked, from: entry.at, until: None });
                 }
                 Event::Completed | Event::Failed | Event::Saved | Event::Ended => {
                     if let Some(life) = lives.get_mut(&entry.work) {

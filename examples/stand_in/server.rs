@@ -11,7 +11,8 @@
 //! | `GET /alive` | | the [`Entry`] of each begin of what computes now, in an array |
 //! | `GET /log` | | all [`Entry`] lines, one JSON object each |
 //!
-//! An unknown work is a 404. Who asks says so in the header `x-from`.
+//! An unknown work is a 404. Who asks says so in the header `x-from`, and when
+//! in `x-asked`.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -33,7 +34,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 
 use crate::floor::{Floor, Place};
-use crate::wire::{Create, Entry, Event, Faults, Look, Work};
+use crate::wire::{Caller, Create, Entry, Event, Faults, Look, Work};
 
 /// Where a server listens.
 #[derive(Debug)]
@@ -181,8 +182,10 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Answer> {
     serde_json::from_slice(body).map_err(|error| Answer::Wrong(error.to_string()))
 }
 
-fn from(headers: &HeaderMap) -> String {
-    headers.get("x-from").and_then(|from| from.to_str().ok()).unwrap_or("somebody").to_owned()
+fn from(headers: &HeaderMap) -> Caller {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let asked = text("x-asked").and_then(|time| time.parse().ok());
+    Caller { name: text("x-from").unwrap_or("somebody").to_owned(), asked }
 }
 
 /// Misbehaves before a call has any effect, where it is to.

@@ -1,5 +1,6 @@
 //! What is said between the server and those who ask it.
 
+use beacon_jobs::clock::{Clock, SystemClock};
 use beacon_jobs::{AttemptId, JobId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -181,4 +182,19 @@ pub struct Entry {
     pub index: u32,
     /// Who asked for it: a node and its process, or `itself`.
     pub from: String,
+    /// When they began to ask, by their own clock, in microseconds since 1970 UTC. A process that is
+    /// frozen right then has its call arrive much later.
+    pub asked: Option<i64>,
+}
+
+/// Who asks for something.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Caller {
+    pub(crate) name: String,
+    pub(crate) asked: Option<i64>,
+}
+
+/// The time, in microseconds since 1970 UTC.
+pub(crate) fn micros() -> i64 {
+    i64::try_from(SystemClock.now().unix_timestamp_nanos() / 1000).unwrap_or(i64::MAX)
 }

@@ -40,6 +40,7 @@ DECLARE
     v_now TIMESTAMPTZ;
     v_executions BIGINT[];
     v_numbers INTEGER[];
+    v_before BIGINT;
     v_opened BIGINT := 0;
     v_changed BIGINT := 0;
     v_had_stops BOOLEAN := true;
@@ -86,20 +87,33 @@ BEGIN
     ELSE
         outcome := 'cancelled';
         v_is_news := true;
-        v_had_stops := EXISTS (SELECT FROM @.beacon_stops t WHERE t.execution BETWEEN v_first AND v_first + 131071);
+        SELECT count(*) INTO v_before FROM @.beacon_stops t WHERE t.execution BETWEEN v_first AND v_first + 131071;
+        v_had_stops := v_before > 0;
         IF v_job.started_at IS NOT NULL THEN
+            -- Nobody else adds a stop to a job that is locked. And what is added here is not looked up again: of a
+            -- job of many executions most of the time goes with its stops.
+            RETURN QUERY
             WITH opened AS (
                 INSERT INTO @.beacon_stops AS t
                     (execution, number, executor, state, settled, mode, force_at, requested_at, due_at, tries)
                 SELECT a.execution, a.number, a.executor, 'requested', false, p_mode, v_now + p_grace, v_now, v_now, 0
                 FROM @.beacon_executions e JOIN @.beacon_attempts a ON a.execution = e.key AND a.number = e.attempts
                 WHERE e.key BETWEEN v_first AND v_first + 131071 AND e.status IN (11, 12)
-                ON CONFLICT DO NOTHING
+                    -- No EXISTS, which may be looked up in a copy of the whole table.
+                    AND (NOT v_had_stops OR (
+                        SELECT count(*) FROM @.beacon_stops o WHERE o.execution = e.key AND o.number = e.attempts
+                    ) = 0)
                 RETURNING t.execution, t.number
             )
-            SELECT array_agg(o.execution), array_agg(o.number), (SELECT count(*) FROM opened)
-            INTO v_executions, v_numbers, v_opened
-            FROM (SELECT * FROM opened ORDER BY execution, number LIMIT p_most) o;
+            SELECT p_job, o.execution, a.id, a.executor::text, a.incarnation, a.handle, a.sealed_by, 'requested', p_mode,
+                v_now + p_grace, v_now, 0, v_now, n.lease_until, n.ended_at, n.ended_how, n.host,
+                NULL::text, NULL::text, NULL::text, NULL::timestamptz, NULL::text, NULL::text, NULL::text, NULL::integer,
+                NULL::text
+            FROM (SELECT * FROM opened ORDER BY execution, number LIMIT p_most) o
+            JOIN @.beacon_attempts a ON a.execution = o.execution AND a.number = o.number
+            LEFT JOIN @.beacon_nodes n ON n.incarnation = a.incarnation;
+            SELECT count(*) - v_before INTO v_opened FROM @.beacon_stops t
+            WHERE t.execution BETWEEN v_first AND v_first + 131071;
         END IF;
         UPDATE @.beacon_executions e SET status = 22
         WHERE e.key BETWEEN v_first AND v_first + 131071 AND e.status < 20;
@@ -171,6 +185,9 @@ BEGIN
         )
         ORDER BY t.due_at, t.execution, t.number LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
     ) d;
+    -- Nothing is lost with it: stops taken before a crash of the server are due again after it. And a stop
+    -- does not wait for a second sync after that of its cancel.
+    PERFORM set_config('synchronous_commit', 'off', true);
     UPDATE @.beacon_stops t SET due_at = v_now + p_hold
     FROM unnest(v_executions, v_numbers) AS w (execution, number)
     WHERE t.execution = w.execution AND t.number = w.number;

@@ -264,10 +264,10 @@ impl ExecutionContext {
                 Ok(())
             }
             Ok(Some(SaveOutcome::Refused(refusal))) => {
+                tracing::debug!(job.id = %self.attempt.job, attempt = %self.attempt.id, %refusal, "the permit is refused");
                 if refusal == Refusal::Cancelled {
                     self.scope.bar();
                 }
-                tracing::debug!(job.id = %self.attempt.job, attempt = %self.attempt.id, %refusal, "the permit is refused");
                 self.refused.store(true, Ordering::Release);
                 Err(ExecuteError::refused(refusal))
             }

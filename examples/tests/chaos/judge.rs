@@ -6,7 +6,7 @@ use std::fmt;
 use beacon_jobs::AttemptId;
 use serde::Deserialize;
 use serde_json::Value;
-use stand_in::{Kind, Record};
+use stand_in::Record;
 
 use crate::ledger::Ledger;
 use crate::provider::Provider;
@@ -221,9 +221,8 @@ fn judge_lives(attempts: &[Attempt], record: &Record, figures: &mut Figures, bro
             broken.push(format!("it computed, and no handle was saved: {life:?}"));
             continue;
         };
-        // What was sent with the last of the lease may be on its way for as long as a call may.
-        let latest = attempt.lease_us + i64::try_from(Kind::two_step().patience.as_micros()).unwrap();
-        if life.from > latest {
+        // What was asked for in time may arrive late: a frozen process sends it when it thaws.
+        if life.asked.is_none_or(|asked| asked > attempt.lease_us) {
             broken.push(format!("begun by a node whose lease had ended: {life:?} {attempt:?}"));
         }
     }

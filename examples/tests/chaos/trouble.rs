@@ -175,7 +175,8 @@ impl Trouble {
 
     /// For how many seconds it lasts at least.
     fn begin_spell(&mut self, spell: Spell) -> u64 {
-        let least = self.chance.one_of(&[0, LEASE, LEASE + PATIENCE.as_secs()]);
+        let least =
+            self.chance.one_of(&[0, LEASE, LEASE + PATIENCE.as_secs(), LEASE + 2 * PATIENCE.as_secs()]);
         let lasts = Duration::from_millis(least * 1000 + self.chance.below(LEASE * 1000));
         self.spells.push((SystemClock.now() + lasts, spell));
         least
@@ -218,8 +219,8 @@ impl Trouble {
                 Some(End::Exited(code)) => panic!("a node ended with {code}: {}", node.log()),
             }
             // Without its store it would only end again.
-            let is_reached = !(is_cut && node.is_islet());
-            if !node.lives() && is_reached {
+            let must_wait = is_cut && node.is_islet();
+            if !node.lives() && !must_wait {
                 // Between the permit and the begin lies the narrowest gap.
                 let point =
                     if self.chance.once_in(3) { Point::AfterSave } else { self.chance.one_of(&Point::ALL) };

@@ -18,7 +18,16 @@ impl Writer {
     /// At this time, this happened to this work of this attempt.
     fn line(mut self, at: i64, event: Event, work: u64, attempt: usize) -> Self {
         let (attempt, job) = (self.attempts[attempt], self.job.clone());
-        self.entries.push(Entry { at, event, work, attempt, job, index: 0, from: "a test".to_owned() });
+        self.entries.push(Entry {
+            at,
+            event,
+            work,
+            attempt,
+            job,
+            index: 0,
+            from: "a test".to_owned(),
+            asked: None,
+        });
         self
     }
 

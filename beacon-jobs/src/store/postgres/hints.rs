@@ -97,12 +97,13 @@ impl Hints {
         }
     }
 
-    pub(super) fn hears(&self) -> bool {
-        self.hears.load(Ordering::Acquire)
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the listening connection is up, as far as is known.
+    pub(super) fn hears(&self) -> bool {
+        self.hears.load(Ordering::Acquire)
     }
 
     /// Gathers signals for the other stores; the first spawns a task that sends what was gathered.
@@ -169,21 +170,17 @@ async fn send(sending: Sending) {
 
 /// Passes on what other stores tell, until the store is dropped.
 pub(super) async fn listen(core: Weak<Core>) {
-    let mut was_lost = true;
     loop {
         let Some(pool) = core.upgrade().map(|core| pool(&core.source)) else { return };
-        let listened = listen_on(&core, &pool, &mut was_lost).await;
-        if let Some(hints) = core.upgrade().as_ref().and_then(|core| core.hints.as_ref()) {
-            hints.hears.store(false, Ordering::Release);
-        }
-        if let Err(error) = listened {
-            tracing::warn!(%error, "no hints come from other nodes just now; changes are found by polling");
-        }
+        let heard = listen_on(&core, &pool).await;
         pool.close().await;
-        if core.strong_count() == 0 {
+        if core.upgrade().is_none_or(|core| core.closed.is_cancelled()) {
             return;
         }
-        SystemClock.sleep(RECONNECT).await;
+        if let Err(error) = heard {
+            tracing::warn!(%error, "no hints come from other nodes just now; changes are found by polling");
+            SystemClock.sleep(RECONNECT).await;
+        }
     }
 }
 
@@ -197,7 +194,8 @@ fn pool(source: &Source) -> PgPool {
         .connect_lazy_with(source.options().clone())
 }
 
-async fn listen_on(core_of: &Weak<Core>, pool: &PgPool, was_lost: &mut bool) -> Result<(), sqlx::Error> {
+/// Listens until the connection is lost.
+async fn listen_on(core_of: &Weak<Core>, pool: &PgPool) -> Result<(), sqlx::Error> {
     let Some((channel, from, closed)) = core_of.upgrade().and_then(|core| {
         let hints = core.hints.as_ref()?;
         Some((hints.channel.clone(), hints.from.clone(), core.closed.clone()))
@@ -205,34 +203,46 @@ async fn listen_on(core_of: &Weak<Core>, pool: &PgPool, was_lost: &mut bool) -> 
         return Ok(());
     };
     let mut listener = PgListener::connect_with(pool).await?;
+    // By itself it would connect again before it says that a connection was lost.
+    listener.eager_reconnect(false);
     listener.listen(&channel).await?;
+    let hearing = Hearing(Weak::clone(core_of));
+    hearing.begin();
     loop {
-        let Some(core) = core_of.upgrade() else { return Ok(()) };
-        // Only now is nothing missed any more: what came before is to be read again.
-        if std::mem::take(was_lost) {
-            if let Some(hints) = &core.hints {
-                hints.hears.store(true, Ordering::Release);
-            }
-            core.signals.send(Signal::Missed);
-        }
-        drop(core);
         let notification = tokio::select! {
             biased;
             () = closed.cancelled() => return Ok(()),
             notification = listener.try_recv() => notification,
         };
-        match notification {
-            Ok(Some(notification)) => {
-                if let Some(core) = core_of.upgrade() {
-                    pass_on(&core, &from, notification.payload());
-                }
-            }
-            // It listens again by now.
-            Ok(None) => *was_lost = true,
-            Err(error) => {
-                *was_lost = true;
-                return Err(error);
-            }
+        let Some(notification) = notification? else { return Ok(()) };
+        let Some(core) = core_of.upgrade() else { return Ok(()) };
+        pass_on(&core, &from, notification.payload());
+    }
+}
+
+/// That hints of the other stores arrive; no longer, when it is dropped.
+struct Hearing(Weak<Core>);
+
+impl Hearing {
+    fn begin(&self) {
+        if let Some(core) = self.0.upgrade() {
+            self.set(&core, true);
+            // Only now is nothing missed any more: what came before is to be read again.
+            core.signals.send(Signal::Missed);
+        }
+    }
+
+    fn set(&self, core: &Core, hears: bool) {
+        if let Some(hints) = &core.hints {
+            hints.hears.store(hears, Ordering::Release);
+        }
+    }
+}
+
+impl Drop for Hearing {
+    fn drop(&mut self) {
+        if let Some(core) = self.0.upgrade() {
+            self.set(&core, false);
         }
     }
 }
