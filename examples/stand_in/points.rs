@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -91,6 +92,8 @@ impl Points {
             eprintln!("frozen at {}", point.as_str());
             // A process may always send itself a signal.
             let _ = kill_process(getpid(), Signal::STOP);
+            // The signal stops all threads, and this one not always first.
+            std::thread::park_timeout(Duration::from_millis(200));
         } else {
             eprintln!("aborted at {}", point.as_str());
             std::process::abort();

