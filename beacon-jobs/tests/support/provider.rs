@@ -75,7 +75,11 @@ impl Provider {
 
     /// Holds every task that reaches this point, until `release`.
     pub fn hold(&self, point: Point) {
-        self.with(|state| state.hold = Some(point));
+        self.with(|state| {
+            state.hold = Some(point);
+            // Who had reached it before is not who is held now.
+            state.reached = None;
+        });
     }
 
     pub fn release(&self) {
