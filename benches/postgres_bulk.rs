@@ -17,8 +17,8 @@ use std::time::Duration;
 use beacon_jobs::JobId;
 use beacon_jobs::cancel::{Actor, CancelOutcome, CancelRequest};
 use beacon_jobs::store::postgres::{PostgresStore, PostgresStoreOptions};
-use sqlx::Connection;
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection};
 
 use measure::{Mode, Pair, Result, Table, now};
 use node::{Node, OWNER};
@@ -28,34 +28,55 @@ use seed::Stage;
 const JOBS: u32 = 10_000;
 const ROUNDS: u32 = 5;
 
-/// The same changes by hand: each a statement for all jobs, with nothing asked in between.
+/// The same changes by hand: each a statement for all jobs, whose keys are known, with nothing asked
+/// in between. `$1` are the keys of the jobs, `$2` those of their executions.
 const BY_HAND: [&str; 4] = [
     "INSERT INTO beacon_jobs.beacon_stops \
        (execution, number, executor, state, settled, mode, force_at, requested_at, due_at, tries) \
      SELECT e.key, e.attempts, 'remote', 'requested', false, 'graceful', now(), now(), now(), 0 \
-     FROM beacon_jobs.beacon_jobs j \
-     JOIN beacon_jobs.beacon_executions e ON e.key BETWEEN j.seq * 131072 AND j.seq * 131072 + 131071 \
-     WHERE j.id = ANY ($1) AND e.status IN (11, 12)",
-    "UPDATE beacon_jobs.beacon_executions e SET status = 22 FROM beacon_jobs.beacon_jobs j \
-     WHERE j.id = ANY ($1) AND e.key BETWEEN j.seq * 131072 AND j.seq * 131072 + 131071 AND e.status < 20",
-    "UPDATE beacon_jobs.beacon_jobs SET status = 'cancelled', finished_at = now(), cancelled_from = status, \
+     FROM unnest($2::bigint[]) k JOIN beacon_jobs.beacon_executions e ON e.key = k WHERE e.status IN (11, 12)",
+    "UPDATE beacon_jobs.beacon_executions e SET status = 22 FROM unnest($2::bigint[]) k WHERE e.key = k AND e.status < 20",
+    "UPDATE beacon_jobs.beacon_jobs j SET status = 'cancelled', finished_at = now(), cancelled_from = status, \
        cancelled_by = owner, cancel_mode = 'graceful', cancel_token = gen_random_uuid(), \
        executions_cancelled = executions \
-     WHERE id = ANY ($1)",
+     FROM unnest($1::bigint[]) s WHERE j.seq = s",
     "INSERT INTO beacon_jobs.beacon_audit (job, number, at, actor, action, detail) \
-     SELECT seq, 2, now(), owner, 'cancelled', '{\"mode\": \"graceful\"}' FROM beacon_jobs.beacon_jobs \
-     WHERE id = ANY ($1)",
+     SELECT s, 2, now(), 'bench', 'cancelled', '{\"mode\": \"graceful\"}' FROM unnest($1::bigint[]) s",
 ];
 
+/// The keys of these jobs, and of their executions.
+async fn keys(connection: &mut PgConnection, ids: &[String]) -> Result<(Vec<i64>, Vec<i64>)> {
+    let rows: Vec<(i64, i32)> = sqlx::query_as(
+        "SELECT seq, executions FROM beacon_jobs.beacon_jobs WHERE id = ANY ($1) ORDER BY seq",
+    )
+    .bind(ids)
+    .fetch_all(connection)
+    .await?;
+    let executions =
+        rows.iter().flat_map(|(seq, count)| (0..i64::from(*count)).map(move |e| seq * 131_072 + e));
+    Ok((rows.iter().map(|(seq, _)| *seq).collect(), executions.collect()))
+}
+
 async fn by_hand(connection: &mut PgConnection, ids: &[String]) -> Result<Duration> {
+    let (jobs, executions) = keys(connection, ids).await?;
     let start = now();
     let mut work = connection.begin().await?;
+    let mut changed = Vec::new();
     for statement in BY_HAND {
-        sqlx::query(statement).bind(ids).execute(&mut *work).await?;
+        // All have both parameters, so that one way of calling does for all.
+        let statement = format!("WITH p AS (SELECT $1::bigint[], $2::bigint[]) {statement}");
+        let done =
+            sqlx::query(AssertSqlSafe(statement)).bind(&jobs).bind(&executions).execute(&mut *work).await?;
+        changed.push(done.rows_affected());
     }
     sqlx::query("SELECT pg_notify('floor', 'cancelled')").execute(&mut *work).await?;
     work.commit().await?;
-    Ok(start.elapsed())
+    let took = start.elapsed();
+    if changed[1] == executions.len() as u64 && changed[2] == ids.len() as u64 {
+        Ok(took)
+    } else {
+        Err(format!("the floor changed other rows than it was to: {changed:?}").into())
+    }
 }
 
 async fn by_store(node: &Node<PostgresStore>, ids: &[String], executions: u32) -> Result<Duration> {

@@ -90,28 +90,28 @@ BEGIN
         SELECT count(*) INTO v_before FROM @.beacon_stops t WHERE t.execution BETWEEN v_first AND v_first + 131071;
         v_had_stops := v_before > 0;
         IF v_job.started_at IS NOT NULL THEN
-            -- Nobody else adds a stop to a job that is locked. And what is added here is not looked up again: of a
-            -- job of many executions most of the time goes with its stops.
+            -- Nobody else adds a stop to a job that is locked, so all of these are added. And what is added is not
+            -- looked up again: most of the time of many executions goes with their stops.
             RETURN QUERY
-            WITH opened AS (
-                INSERT INTO @.beacon_stops AS t
-                    (execution, number, executor, state, settled, mode, force_at, requested_at, due_at, tries)
-                SELECT a.execution, a.number, a.executor, 'requested', false, p_mode, v_now + p_grace, v_now, v_now, 0
+            WITH live AS MATERIALIZED (
+                SELECT a.execution, a.number, a.id, a.executor, a.incarnation, a.handle, a.sealed_by
                 FROM @.beacon_executions e JOIN @.beacon_attempts a ON a.execution = e.key AND a.number = e.attempts
                 WHERE e.key BETWEEN v_first AND v_first + 131071 AND e.status IN (11, 12)
-                    -- No EXISTS, which may be looked up in a copy of the whole table.
-                    AND (NOT v_had_stops OR (
-                        SELECT count(*) FROM @.beacon_stops o WHERE o.execution = e.key AND o.number = e.attempts
-                    ) = 0)
-                RETURNING t.execution, t.number
+                    AND NOT (v_had_stops AND EXISTS (
+                        SELECT FROM @.beacon_stops t WHERE t.execution = e.key AND t.number = e.attempts OFFSET 0
+                    ))
+            ), opened AS (
+                INSERT INTO @.beacon_stops
+                    (execution, number, executor, state, settled, mode, force_at, requested_at, due_at, tries)
+                SELECT l.execution, l.number, l.executor, 'requested', false, p_mode, v_now + p_grace, v_now, v_now, 0
+                FROM live l
             )
-            SELECT p_job, o.execution, a.id, a.executor::text, a.incarnation, a.handle, a.sealed_by, 'requested', p_mode,
+            SELECT p_job, l.execution, l.id, l.executor::text, l.incarnation, l.handle, l.sealed_by, 'requested', p_mode,
                 v_now + p_grace, v_now, 0, v_now, n.lease_until, n.ended_at, n.ended_how, n.host,
                 NULL::text, NULL::text, NULL::text, NULL::timestamptz, NULL::text, NULL::text, NULL::text, NULL::integer,
                 NULL::text
-            FROM (SELECT * FROM opened ORDER BY execution, number LIMIT p_most) o
-            JOIN @.beacon_attempts a ON a.execution = o.execution AND a.number = o.number
-            LEFT JOIN @.beacon_nodes n ON n.incarnation = a.incarnation;
+            FROM (SELECT * FROM live ORDER BY execution LIMIT p_most) l
+            LEFT JOIN @.beacon_nodes n ON n.incarnation = l.incarnation;
             SELECT count(*) - v_before INTO v_opened FROM @.beacon_stops t
             WHERE t.execution BETWEEN v_first AND v_first + 131071;
         END IF;

@@ -20,94 +20,102 @@ AS $$
 #variable_conflict use_column
 DECLARE
     v_now TIMESTAMPTZ;
+    -- The jobs that are cancelled now: keys, names, former states, and places in the order asked.
     v_seqs BIGINT[];
+    v_ids TEXT[];
+    v_from TEXT[];
     v_places BIGINT[];
+    -- Those of them that have had stops before.
     v_stopped BIGINT[];
-    v_executions BIGINT[];
-    v_numbers INTEGER[];
+    -- Their executions, and those of these that are stopped, with the attempts.
     v_keys BIGINT[];
+    v_live BIGINT[];
+    v_numbers INTEGER[];
     v_changed BIGINT[];
     v_opened BIGINT[];
     v_rest RECORD;
 BEGIN
-    PERFORM FROM @.beacon_jobs j WHERE j.id = ANY (p_jobs) ORDER BY j.seq FOR NO KEY UPDATE;
-    v_now := @.beacon_now();
-    SELECT array_agg(j.seq ORDER BY j.seq), array_agg(w.place ORDER BY j.seq) INTO v_seqs, v_places
+    -- One after another, by index, however large the table is. Jobs are locked in the order of their keys.
+    SELECT array_agg(x.seq ORDER BY x.seq), array_agg(w.place ORDER BY x.seq) INTO v_seqs, v_places
     FROM (
         SELECT u.job, min(u.place) AS place FROM unnest(p_jobs) WITH ORDINALITY AS u (job, place) GROUP BY u.job
-    ) w CROSS JOIN LATERAL (SELECT x.seq, x.status, x.owner FROM @.beacon_jobs x WHERE x.id = w.job OFFSET 0) j
+    ) w CROSS JOIN LATERAL (SELECT y.seq FROM @.beacon_jobs y WHERE y.id = w.job OFFSET 0) x;
+    SELECT array_agg(j.seq), array_agg(j.id), array_agg(j.status), array_agg(w.place) INTO v_seqs, v_ids, v_from, v_places
+    FROM unnest(v_seqs, v_places) AS w (seq, place) CROSS JOIN LATERAL (
+        SELECT x.seq, x.id, x.status, x.owner FROM @.beacon_jobs x WHERE x.seq = w.seq OFFSET 0 FOR NO KEY UPDATE
+    ) j
     WHERE j.status IN ('queued', 'running') AND (p_is_admin OR j.owner = p_actor);
+    v_now := @.beacon_now();
     v_stopped := ARRAY(
         SELECT s FROM unnest(v_seqs) s
         WHERE EXISTS (
             SELECT FROM @.beacon_stops t WHERE t.execution BETWEEN s * 131072 AND s * 131072 + 131071 OFFSET 0
         )
     );
-    v_keys := ARRAY(
-        SELECT e.key FROM unnest(v_seqs) s CROSS JOIN LATERAL (
-            SELECT x.key FROM @.beacon_executions x
-            WHERE x.key BETWEEN s * 131072 AND s * 131072 + 131071 AND x.status < 20 ORDER BY x.key OFFSET 0
-        ) e
-    );
-    WITH opened AS (
-        INSERT INTO @.beacon_stops AS t
+    SELECT array_agg(e.key), array_agg(e.key) FILTER (WHERE e.status > 10), array_agg(e.attempts) FILTER (WHERE e.status > 10)
+    INTO v_keys, v_live, v_numbers
+    FROM unnest(v_seqs) s CROSS JOIN LATERAL (
+        SELECT x.key, x.status, x.attempts FROM @.beacon_executions x
+        WHERE x.key BETWEEN s * 131072 AND s * 131072 + 131071 AND x.status < 20 ORDER BY x.key OFFSET 0
+    ) e;
+    IF cardinality(v_stopped) > 0 THEN
+        SELECT array_agg(l.key), array_agg(l.number) INTO v_live, v_numbers
+        FROM unnest(v_live, v_numbers) AS l (key, number)
+        WHERE NOT EXISTS (
+            SELECT FROM @.beacon_stops t WHERE t.execution = l.key AND t.number = l.number OFFSET 0
+        );
+    END IF;
+    -- Nobody else adds a stop to a job that is locked, so all of these are added. And what is added is not
+    -- looked up again: most of the time goes with the stops.
+    RETURN QUERY
+    WITH live AS MATERIALIZED (
+        SELECT l.key, l.number, a.id, a.executor, a.incarnation, a.handle, a.sealed_by,
+            row_number() OVER (PARTITION BY l.key / 131072 ORDER BY l.key) AS nth
+        FROM unnest(v_live, v_numbers) AS l (key, number)
+        JOIN @.beacon_attempts a ON a.execution = l.key AND a.number = l.number
+    ), opened AS (
+        INSERT INTO @.beacon_stops
             (execution, number, executor, state, settled, mode, force_at, requested_at, due_at, tries)
-        SELECT a.execution, a.number, a.executor, 'requested', false, p_mode, v_now + p_grace, v_now, v_now, 0
-        FROM unnest(v_keys) k
-        JOIN @.beacon_executions e ON e.key = k
-        JOIN @.beacon_attempts a ON a.execution = e.key AND a.number = e.attempts
-        WHERE e.status IN (11, 12)
-        ON CONFLICT DO NOTHING
-        RETURNING t.execution, t.number
+        SELECT l.key, l.number, l.executor, 'requested', false, p_mode, v_now + p_grace, v_now, v_now, 0 FROM live l
     )
-    SELECT array_agg(o.execution ORDER BY o.execution, o.number), array_agg(o.number ORDER BY o.execution, o.number)
-    INTO v_executions, v_numbers FROM opened o;
+    SELECT w.id, l.key, l.id, l.executor::text, l.incarnation, l.handle, l.sealed_by, 'requested', p_mode,
+        v_now + p_grace, v_now, 0, v_now, n.lease_until, n.ended_at, n.ended_how, n.host,
+        NULL::text, NULL::text, NULL::text, NULL::timestamptz, NULL::text, NULL::text, NULL::text, NULL::integer,
+        NULL::text, w.place
+    FROM live l JOIN unnest(v_seqs, v_ids, v_places) AS w (seq, id, place) ON w.seq = l.key / 131072
+    LEFT JOIN @.beacon_nodes n ON n.incarnation = l.incarnation
+    WHERE l.nth <= p_most ORDER BY l.key;
     UPDATE @.beacon_executions e SET status = 22 FROM unnest(v_keys) k WHERE e.key = k;
-    SELECT array_agg(coalesce(c.total, 0) ORDER BY s), array_agg(coalesce(o.total, 0) ORDER BY s) INTO v_changed, v_opened
-    FROM unnest(v_seqs) s
-    LEFT JOIN (SELECT k / 131072 AS seq, count(*) AS total FROM unnest(v_keys) k GROUP BY 1) c ON c.seq = s
-    LEFT JOIN (SELECT x / 131072 AS seq, count(*) AS total FROM unnest(v_executions) x GROUP BY 1) o ON o.seq = s;
+    SELECT array_agg(coalesce(c.total, 0) ORDER BY w.place), array_agg(coalesce(o.total, 0) ORDER BY w.place)
+    INTO v_changed, v_opened
+    FROM unnest(v_seqs) WITH ORDINALITY AS w (seq, place)
+    LEFT JOIN (SELECT k / 131072 AS seq, count(*) AS total FROM unnest(v_keys) k GROUP BY 1) c ON c.seq = w.seq
+    LEFT JOIN (SELECT k / 131072 AS seq, count(*) AS total FROM unnest(v_live) k GROUP BY 1) o ON o.seq = w.seq;
     UPDATE @.beacon_jobs j SET status = 'cancelled', finished_at = v_now, cancelled_from = j.status, cancelled_by = p_actor,
         cancel_reason = p_reason, cancel_mode = p_mode, cancel_token = p_token, executions_cancelled = w.changed
     FROM unnest(v_seqs, v_changed) AS w (seq, changed) WHERE j.seq = w.seq;
     INSERT INTO @.beacon_audit (job, number, at, actor, action, reason, detail)
     SELECT w.seq, (SELECT coalesce(max(x.number), 0) + 1 FROM @.beacon_audit x WHERE x.job = w.seq), v_now,
         p_actor, 'cancelled', p_reason,
-        json_build_object('previous_status', j.cancelled_from, 'mode', p_mode, 'executions_cancelled', w.changed,
+        json_build_object('previous_status', w.status, 'mode', p_mode, 'executions_cancelled', w.changed,
             'stops_requested', w.opened)
-    FROM unnest(v_seqs, v_changed, v_opened) AS w (seq, changed, opened) JOIN @.beacon_jobs j ON j.seq = w.seq;
+    FROM unnest(v_seqs, v_from, v_changed, v_opened) AS w (seq, status, changed, opened);
     IF p_channel IS NOT NULL THEN
         -- As many names to a message as fit, for a listener has a limited memory.
-        PERFORM pg_notify(p_channel, json_build_object('from', p_from, 'cancelled', json_agg(n.id))::text)
-        FROM (
-            SELECT j.id, (row_number() OVER (ORDER BY j.seq) - 1) / 50 AS message
-            FROM unnest(v_seqs) s JOIN @.beacon_jobs j ON j.seq = s
-        ) n GROUP BY n.message;
+        PERFORM pg_notify(p_channel, json_build_object('from', p_from, 'cancelled', json_agg(w.id))::text)
+        FROM unnest(v_ids) WITH ORDINALITY AS w (id, place) GROUP BY (w.place - 1) / 50;
     END IF;
-    RETURN QUERY
-    SELECT i.*, NULL::text, NULL::text, NULL::text, NULL::timestamptz, NULL::text, NULL::text, NULL::text, NULL::integer,
-        NULL::text, w.place
-    FROM (
-        SELECT array_agg(o.execution) AS executions, array_agg(o.number) AS numbers FROM (
-            SELECT u.execution, u.number, row_number() OVER (PARTITION BY u.execution / 131072 ORDER BY u.execution) AS nth
-            FROM unnest(v_executions, v_numbers) AS u (execution, number)
-        ) o WHERE o.nth <= p_most
-    ) few
-    CROSS JOIN LATERAL @.beacon_items(few.executions, few.numbers, v_now) i
-    JOIN unnest(v_seqs, v_places) AS w (seq, place) ON w.seq = i.execution / 131072
-    ORDER BY w.place, i.execution;
     RETURN QUERY
     SELECT NULL::text, NULL::bigint, NULL::uuid, NULL::text, NULL::uuid, NULL::text, NULL::text, NULL::text,
         NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::integer, NULL::timestamptz, NULL::timestamptz,
         NULL::timestamptz, NULL::text, NULL::text,
-        'cancelled', j.status::text, j.cancelled_from, j.finished_at, j.cancelled_by, j.cancel_reason, j.cancel_mode,
-        j.executions_cancelled,
+        'cancelled', 'cancelled', w.status, v_now, p_actor, p_reason, p_mode, w.changed::integer,
         CASE
-            WHEN j.seq = ANY (v_stopped) THEN @.beacon_stop_counts(j.seq)
+            WHEN w.seq = ANY (v_stopped) THEN @.beacon_stop_counts(w.seq)
             WHEN w.opened > 0 THEN json_build_array(json_build_array('requested', false, w.opened, w.opened))::text
         END,
         w.place
-    FROM unnest(v_seqs, v_places, v_opened) AS w (seq, place, opened) JOIN @.beacon_jobs j ON j.seq = w.seq;
+    FROM unnest(v_seqs, v_from, v_places, v_changed, v_opened) AS w (seq, status, place, changed, opened);
     FOR v_rest IN
         SELECT u.job, u.place, u.nth = 1 AS is_first
         FROM (
