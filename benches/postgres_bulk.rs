@@ -28,8 +28,8 @@ use seed::Stage;
 const JOBS: u32 = 10_000;
 const ROUNDS: u32 = 5;
 
-/// The same changes by hand: each a statement for all jobs, whose keys are known, with nothing asked
-/// in between. `$1` are the keys of the jobs, `$2` those of their executions.
+/// The same changes by hand: each a statement for all jobs, with no look at what they are, and no lock
+/// but those of the changes. `$1` are the keys of the jobs, `$2` those of their executions.
 const BY_HAND: [&str; 4] = [
     "INSERT INTO beacon_jobs.beacon_stops \
        (execution, number, executor, state, settled, mode, force_at, requested_at, due_at, tries) \
@@ -58,9 +58,9 @@ async fn keys(connection: &mut PgConnection, ids: &[String]) -> Result<(Vec<i64>
 }
 
 async fn by_hand(connection: &mut PgConnection, ids: &[String]) -> Result<Duration> {
-    let (jobs, executions) = keys(connection, ids).await?;
     let start = now();
     let mut work = connection.begin().await?;
+    let (jobs, executions) = keys(&mut work, ids).await?;
     let mut changed = Vec::new();
     for statement in BY_HAND {
         // All have both parameters, so that one way of calling does for all.

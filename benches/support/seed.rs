@@ -47,7 +47,7 @@ const REST: &str = "
     FROM @.beacon_jobs j, generate_series(0, j.executions - 1) e WHERE j.seq > $first;
     INSERT INTO @.beacon_specs
     SELECT e.key, '$executor', '{\"executor\": \"$executor\"}', '{\"question\": 1}'
-    FROM @.beacon_executions e WHERE e.key > $first * 131072 + 131071;
+    FROM @.beacon_executions e WHERE e.key > $first::bigint * 131072 + 131071;
     INSERT INTO @.beacon_attempts
     SELECT e.key, 1, gen_random_uuid(), j.incarnation, 1, '$executor', now(), '{\"call\": \"' || e.key || '\"}',
         CASE j.status WHEN 'completed' THEN 'minter' END
@@ -55,7 +55,7 @@ const REST: &str = "
     WHERE j.seq > $first AND j.status <> 'queued';
     INSERT INTO @.beacon_results
     SELECT e.key, NULL, '{\"answer\": 1}'
-    FROM @.beacon_executions e WHERE e.key > $first * 131072 + 131071 AND e.status = 20;
+    FROM @.beacon_executions e WHERE e.key > $first::bigint * 131072 + 131071 AND e.status = 20;
     INSERT INTO @.beacon_audit
     SELECT j.seq, 1, now(), j.owner, 'submitted', NULL, '{\"executions\": 1}' FROM @.beacon_jobs j WHERE j.seq > $first;
     INSERT INTO @.beacon_holders

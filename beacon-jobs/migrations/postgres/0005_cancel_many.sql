@@ -3,7 +3,9 @@
 -- As `beacon_cancel` of one job after another, in the order asked. Each row has its job's place in that
 -- order; a job's last row is that with the outcome. The jobs that can be cancelled are dealt with together, and the
 -- others, which are few or change nothing, one by one. Here the plans are made for each call, for how
--- many there are. `OFFSET 0` has rows looked up job after job, never all that there are for each.
+-- many there are, and what the store's connections forbid is allowed: the joins are of what this call gathered, and
+-- ten thousand by ten thousand take minutes without a hash. `OFFSET 0` has rows looked up job after job, never all
+-- that there are for each.
 CREATE FUNCTION @.beacon_cancel_many(
     p_jobs TEXT[], p_actor TEXT, p_is_admin BOOLEAN, p_reason TEXT, p_mode TEXT, p_grace INTERVAL, p_most BIGINT,
     p_token UUID, p_channel TEXT, p_from TEXT
@@ -15,7 +17,8 @@ CREATE FUNCTION @.beacon_cancel_many(
     cancel_mode TEXT, executions_cancelled INTEGER, stops TEXT,
     place BIGINT
 ) LANGUAGE plpgsql
-SET plan_cache_mode = force_custom_plan SET enable_seqscan = off SET jit = off
+SET plan_cache_mode = force_custom_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = on
+SET enable_mergejoin = on SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -36,10 +39,12 @@ DECLARE
     v_rest RECORD;
 BEGIN
     -- One after another, by index, however large the table is. Jobs are locked in the order of their keys.
-    SELECT array_agg(x.seq ORDER BY x.seq), array_agg(w.place ORDER BY x.seq) INTO v_seqs, v_places
+    SELECT array_agg(f.seq), array_agg(f.place) INTO v_seqs, v_places
     FROM (
-        SELECT u.job, min(u.place) AS place FROM unnest(p_jobs) WITH ORDINALITY AS u (job, place) GROUP BY u.job
-    ) w CROSS JOIN LATERAL (SELECT y.seq FROM @.beacon_jobs y WHERE y.id = w.job OFFSET 0) x;
+        SELECT x.seq, min(w.place) AS place FROM unnest(p_jobs) WITH ORDINALITY AS w (job, place)
+        CROSS JOIN LATERAL (SELECT y.seq FROM @.beacon_jobs y WHERE y.id = w.job OFFSET 0) x
+        GROUP BY x.seq ORDER BY x.seq
+    ) f;
     SELECT array_agg(j.seq), array_agg(j.id), array_agg(j.status), array_agg(w.place) INTO v_seqs, v_ids, v_from, v_places
     FROM unnest(v_seqs, v_places) AS w (seq, place) CROSS JOIN LATERAL (
         SELECT x.seq, x.id, x.status, x.owner FROM @.beacon_jobs x WHERE x.seq = w.seq OFFSET 0 FOR NO KEY UPDATE
@@ -65,26 +70,18 @@ BEGIN
             SELECT FROM @.beacon_stops t WHERE t.execution = l.key AND t.number = l.number OFFSET 0
         );
     END IF;
-    -- Nobody else adds a stop to a job that is locked, so all of these are added. And what is added is not
-    -- looked up again: most of the time goes with the stops.
+    -- Nobody else adds a stop to a job that is locked, so all of these are added.
+    INSERT INTO @.beacon_stops
+        (execution, number, executor, state, settled, mode, force_at, requested_at, due_at, tries)
+    SELECT l.key, l.number, a.executor, 'requested', false, p_mode, v_now + p_grace, v_now, v_now, 0
+    FROM unnest(v_live, v_numbers) AS l (key, number)
+    JOIN @.beacon_attempts a ON a.execution = l.key AND a.number = l.number;
     RETURN QUERY
-    WITH live AS MATERIALIZED (
-        SELECT l.key, l.number, a.id, a.executor, a.incarnation, a.handle, a.sealed_by,
-            row_number() OVER (PARTITION BY l.key / 131072 ORDER BY l.key) AS nth
-        FROM unnest(v_live, v_numbers) AS l (key, number)
-        JOIN @.beacon_attempts a ON a.execution = l.key AND a.number = l.number
-    ), opened AS (
-        INSERT INTO @.beacon_stops
-            (execution, number, executor, state, settled, mode, force_at, requested_at, due_at, tries)
-        SELECT l.key, l.number, l.executor, 'requested', false, p_mode, v_now + p_grace, v_now, v_now, 0 FROM live l
-    )
-    SELECT w.id, l.key, l.id, l.executor::text, l.incarnation, l.handle, l.sealed_by, 'requested', p_mode,
-        v_now + p_grace, v_now, 0, v_now, n.lease_until, n.ended_at, n.ended_how, n.host,
-        NULL::text, NULL::text, NULL::text, NULL::timestamptz, NULL::text, NULL::text, NULL::text, NULL::integer,
+    SELECT i.*, NULL::text, NULL::text, NULL::text, NULL::timestamptz, NULL::text, NULL::text, NULL::text, NULL::integer,
         NULL::text, w.place
-    FROM live l JOIN unnest(v_seqs, v_ids, v_places) AS w (seq, id, place) ON w.seq = l.key / 131072
-    LEFT JOIN @.beacon_nodes n ON n.incarnation = l.incarnation
-    WHERE l.nth <= p_most ORDER BY l.key;
+    FROM @.beacon_items(v_live[:p_most], v_numbers[:p_most], v_now) i
+    JOIN unnest(v_seqs, v_places) AS w (seq, place) ON w.seq = i.execution / 131072
+    ORDER BY i.execution;
     UPDATE @.beacon_executions e SET status = 22 FROM unnest(v_keys) k WHERE e.key = k;
     SELECT array_agg(coalesce(c.total, 0) ORDER BY w.place), array_agg(coalesce(o.total, 0) ORDER BY w.place)
     INTO v_changed, v_opened

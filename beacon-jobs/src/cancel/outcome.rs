@@ -13,8 +13,8 @@ pub enum CancelOutcome {
         /// The job's stops, right after the commit.
         stops: StopCounts,
         /// Stops that the commit opened, to be driven at once: all of them, or the first
-        /// [`MOST_OPENED`](Self::MOST_OPENED) or more of many. The rest are due in the store, from
-        /// where a runner takes them.
+        /// [`MOST_OPENED`](Self::MOST_OPENED) or more of many, be they of one job or of all that a
+        /// call cancelled. The rest are due in the store, from where a runner takes them.
         opened: Vec<StopItem>,
     },
     /// An earlier request had cancelled it.

@@ -5,7 +5,6 @@ use std::io;
 use std::sync::Arc;
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
-use tokio::runtime::is_rt_shutdown_err;
 
 use crate::error::{Error, ErrorKind};
 
@@ -104,8 +103,6 @@ impl Fault {
             Some(sqlx::Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe && !has_answered => {
                 Trace::Unsent
             }
-            // It belonged to a runtime that is gone: this one cannot even write to it.
-            Some(sqlx::Error::Io(error)) if is_rt_shutdown_err(error) && !has_answered => Trace::Unsent,
             Some(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)) => Trace::Unknown,
             _ => Trace::None,
         }
