@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use beacon_jobs::store::{ExecutionResult, FinishExecution, JobStore, Signal, Signals};
 
-use crate::bed::{Bed, LONG, connect, finish};
+use beacon_jobs::store::postgres::PostgresStoreOptions;
+use sqlx::postgres::PgConnectOptions;
+
+use crate::bed::{Bed, LONG, connect, finish, until};
 
 async fn wait(signals: &mut Signals, wanted: &Signal) {
     let wait = async { while signals.next().await != *wanted {} };
@@ -49,6 +52,34 @@ async fn a_lost_listener_says_that_it_missed_something_and_listens_again() {
     let job = bed.submit("job", 1).await;
     bed.cancel(&job).await.unwrap();
     wait(&mut signals, &Signal::Cancelled(job)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_whose_listener_is_lost_does_not_say_that_it_hears_all_nodes() {
+    let bed = Bed::new().await;
+    let mut admin = connect().await;
+    // Somebody who can be kept out.
+    let role = &bed.schema;
+    bed.execute(&mut admin, &format!("CREATE ROLE {role} LOGIN SUPERUSER")).await;
+    let url: PgConnectOptions = crate::server::url().parse().unwrap();
+    let options = PostgresStoreOptions::new().with_schema(&bed.schema).unwrap();
+    let other = options.open_with(url.username(role)).await.unwrap();
+    let mut signals = other.signals();
+    wait(&mut signals, &Signal::Missed).await;
+    assert!(other.hears_all_nodes());
+    bed.execute(&mut admin, &format!("ALTER ROLE {role} NOLOGIN")).await;
+    let kill = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LISTEN%{}%'",
+        bed.schema
+    );
+    assert_eq!(bed.number(&mut admin, &kill).await, 1);
+    until(async || !other.hears_all_nodes()).await;
+    bed.execute(&mut admin, &format!("ALTER ROLE {role} LOGIN")).await;
+    wait(&mut signals, &Signal::Missed).await;
+    assert!(other.hears_all_nodes());
+    other.close().await;
+    until(async || !other.hears_all_nodes()).await;
+    bed.execute(&mut admin, &format!("DROP ROLE {role}")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

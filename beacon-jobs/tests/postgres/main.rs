@@ -14,6 +14,7 @@ mod connections;
 mod growth;
 mod hints;
 mod host;
+mod many;
 mod open;
 mod proxy;
 mod races;
