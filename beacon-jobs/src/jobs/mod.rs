@@ -210,9 +210,10 @@ impl Jobs {
     /// [`settled`](Self::settled) waits for them.
     ///
     /// A runner of this process that has the executor calls its `stop` at once, also of a job that
-    /// another node runs. That node hears of it as well and may call `stop` too. Measured on Postgres,
-    /// the call from here is the sooner one, in two thirds of the time or less: so give cancels to
-    /// nodes that have the executors, where there is a choice.
+    /// another node runs. That node hears of it as well and may call `stop` too. Measured on Postgres
+    /// with a quiet machine, the call from here is the sooner one, in two thirds of the time or less;
+    /// on one machine beside heavy work either may be. So give cancels to nodes that have the
+    /// executors, where there is a choice.
     ///
     /// # Errors
     /// `InvalidInput` on `reason` or `grace_seconds`. `Unavailable`: nothing was changed.
