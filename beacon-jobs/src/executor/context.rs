@@ -295,8 +295,10 @@ impl ExecutionContext {
         let mut time_is_up = pin!(clock.sleep(limit));
         let output = poll_fn(|cx| {
             let is_up = time_is_up.as_mut().poll(cx).is_ready();
-            // Whoever wakes long after the deadline may find the reply waiting.
-            if is_up && clock.now() < deadline + LATE {
+            // Whoever wakes long after the deadline may find the reply waiting. But a poll may also send
+            // what was not sent yet, and nothing is begun while the lease may be over.
+            let stood_still = is_up && clock.now() >= deadline + LATE;
+            if is_up && (!stood_still || self.lease.may_be_over(clock)) {
                 return Poll::Ready(None);
             }
             let polled = request.as_mut().poll(cx).map(Some);

@@ -255,7 +255,8 @@ pub trait JobStore: Display + Debug + Send + Sync + 'static {
 
     /// Takes stops that are due, of these executors, those first that have been due longest,
     /// and makes them due again after [`TakeStops::hold`], so that others do not drive them
-    /// meanwhile. Open ones are due until they are settled, and some settled ones are watched.
+    /// meanwhile. Open ones are due until they are settled, and some settled ones are watched. After a
+    /// crash of the store what was taken may be due again at once.
     ///
     /// # Cancellation safety
     /// When dropped, stops may be held back for that time.

@@ -1,7 +1,7 @@
 //! Many nodes on one store, in one process and on a clock that jumps, with everything that can go
 //! wrong drawn from a seed; the promises are checked after each step, and again after healing.
 //!
-//! - `SEED=7 cargo nextest run -p beacon-jobs --all-features -E 'test(simulation::one_seed)' --no-capture`
+//! - `SEED=7 cargo nextest run -p beacon-jobs --all-features --run-ignored only --no-capture -E 'test(one_seed)'`
 //!   plays one seed and prints what happened.
 //! - `SEEDS=0..100000` plays these instead; `SIMULATION_SEEDS=100000` makes the usual parts longer.
 

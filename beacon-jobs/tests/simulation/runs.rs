@@ -122,6 +122,7 @@ mutations!(
 
 /// Plays the seed that `SEED` names, or the range of `SEEDS`.
 #[test]
+#[ignore = "plays what SEED or SEEDS names"]
 fn one_seed() {
     if let Some(seed) = variable("SEED") {
         let seed = seed.parse().expect("SEED is a number");

@@ -235,6 +235,29 @@ pub(super) async fn ten_thousand_executions_are_cancelled_in_one_commit(bed: Bed
     assert!(detail.executions.iter().all(|execution| execution.status == ExecutionStatus::Cancelled));
 }
 
+/// A refused save asks for the stop of an attempt whose execution is still under way.
+pub(super) async fn a_stop_that_is_open_is_not_opened_again(bed: Bed) {
+    for (name, one_of_many) in [("alone", false), ("of many", true)] {
+        let first = bed.held(&name.replace(' ', "-"), 1).await;
+        let attempt = bed.started(&first, 0).await;
+        bed.successor(&first).await;
+        bed.save(first.save(0, attempt, &handle("late"))).await;
+        let asked = bed.due_stop(attempt).await.expect("the refused save asked for it").requested_at;
+        let outcome = if one_of_many {
+            let ids = std::slice::from_ref(&first.job);
+            bed.store.cancel_many(ids, &by_alice()).await.expect("cancel_many").remove(0)
+        } else {
+            bed.cancel(&first.job, &by_alice()).await
+        };
+        assert_eq!(record(&outcome).executions_cancelled, 1);
+        assert_eq!(opened(outcome), [], "{name}");
+        assert_eq!(bed.due_stop(attempt).await.map(|stop| stop.requested_at), Some(asked));
+        assert_eq!(bed.get(&first.job).await.stops.open, 1);
+        let entries = bed.audit(&first.job, AuditAction::Cancelled).await;
+        assert_eq!(entries[0].detail["stops_requested"], 0, "{name}");
+    }
+}
+
 pub(super) async fn a_cancel_of_many_answers_for_each_in_order(bed: Bed) {
     let running = bed.held("running", 2).await;
     let attempt = bed.begun(&running, 1).await;

@@ -157,6 +157,7 @@ macro_rules! __store_cases {
                 open_stops_outlive_the_end_of_their_job
             }
             cancel {
+                a_stop_that_is_open_is_not_opened_again
                 a_cancel_of_many_answers_for_each_in_order
                 a_cancel_of_many_spares_what_is_not_the_callers
                 a_queued_job_is_cancelled_with_nothing_to_stop
