@@ -19,6 +19,8 @@ pub enum Mutation {
     LateOutputCounts,
     /// A request that creates or begins is not counted while it is under way.
     FlightsAreNotCounted,
+    /// A process that stood still polls what it was sending, though its lease may be over.
+    LatePollsNeedNoLease,
 }
 
 #[cfg(feature = "mutations")]

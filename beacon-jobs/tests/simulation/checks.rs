@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use beacon_jobs::cancel::{CancelOutcome, CancelRequest};
 use beacon_jobs::job::{AuditAction, JobSpec, JobStatus};
@@ -12,7 +13,7 @@ use beacon_jobs::{AttemptId, IncarnationId, JobId};
 use serde_json::json;
 
 use super::node::Life;
-use super::provider::Kind;
+use super::provider::{CALL_LIMIT, Kind};
 use super::world::{World, short};
 
 /// A write that a store has accepted or refused, just now.
@@ -366,6 +367,21 @@ impl World {
         }
         if begins && job.is_some_and(|job| truth.learnt.contains(&(life.number, job.clone()))) {
             self.violate("P3 nothing begins once the node has learnt of the cancel", || {
+                format!("{name} of {}", short(attempt))
+            });
+        }
+    }
+
+    /// A node that stood still moves a request on: not without a lease once its time is long over.
+    pub fn check_late_send(&self, life: &Life, attempt: AttemptId, name: &str, began: Duration) {
+        if self.clock.elapsed() < began + CALL_LIMIT + Duration::from_secs(2) {
+            return;
+        }
+        let nodes = self.store.snapshot().nodes;
+        let truth = self.truth.lock().unwrap();
+        let mut own = truth.incarnations.iter().filter(|(_, number)| **number == life.number);
+        if !own.any(|(id, _)| nodes.get(id).is_some_and(|node| node.alive)) {
+            self.violate("P3 nothing late is sent without a lease", || {
                 format!("{name} of {}", short(attempt))
             });
         }

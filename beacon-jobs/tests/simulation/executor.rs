@@ -81,7 +81,19 @@ impl Remote {
         if let Some(begins) = begins {
             self.world.check_send(&self.life, attempt, name, begins);
         }
-        self.world.pass(&self.life, name, true).await;
+        self.world.catch(&self.life, name, true);
+        if begins.is_some() && self.life.power() == Power::Frozen && self.is_caught_within_a_poll() {
+            let world = Arc::clone(&self.world);
+            self.life.at_thaw(move || {
+                world.arrive(attempt, request);
+            });
+            std::future::pending::<()>().await;
+        }
+        let caught = self.world.clock.elapsed();
+        self.life.gate().await;
+        if begins.is_some() {
+            self.world.check_late_send(&self.life, attempt, name, caught);
+        }
         let (tell, told) = oneshot::channel();
         let there = |there: Duration, back: Option<Duration>| {
             if begins.is_some() {
@@ -133,6 +145,12 @@ impl Remote {
         };
         self.world.pass(&self.life, name, false).await;
         reply
+    }
+
+    /// A process that is frozen within a poll sends at its thaw, before anything else of it moves.
+    /// Between two polls it sends only if it is polled again.
+    fn is_caught_within_a_poll(&self) -> bool {
+        self.world.chance(|rng, _, _| rng.percent(50))
     }
 
     /// A request that creates or begins is on its way.

@@ -1,5 +1,6 @@
 //! A node: its clock, its names, and the ways in which it can be cut off from the world.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -69,14 +70,17 @@ pub enum Power {
     Crashed,
 }
 
+type Act = Box<dyn FnOnce() + Send>;
+
 /// One process of a node, from its start to its end.
-#[derive(Debug)]
 pub struct Life {
     pub node: usize,
     pub number: u64,
     power: Mutex<Power>,
     /// Not a `watch` channel, which wakes its readers in an order drawn by chance.
     changed: Notify,
+    /// What its threads do when they go on, before any of its tasks moves.
+    at_thaw: Mutex<Vec<Act>>,
     pub jobs: Mutex<Option<Jobs>>,
     pub runner: Mutex<Option<JobRunner>>,
 }
@@ -88,6 +92,7 @@ impl Life {
             number,
             power: Mutex::new(Power::Up),
             changed: Notify::new(),
+            at_thaw: Mutex::default(),
             jobs: Mutex::default(),
             runner: Mutex::default(),
         }
@@ -102,8 +107,18 @@ impl Life {
         let mut known = self.power.lock().unwrap();
         if *known != power && *known != Power::Crashed {
             *known = power;
+            drop(known);
+            let acts = std::mem::take(&mut *self.at_thaw.lock().unwrap());
+            if power == Power::Up {
+                acts.into_iter().for_each(|act| act());
+            }
             self.changed.notify_waiters();
         }
+    }
+
+    /// Does this when the process thaws, if it does.
+    pub fn at_thaw(&self, act: impl FnOnce() + Send + 'static) {
+        self.at_thaw.lock().unwrap().push(Box::new(act));
     }
 
     async fn is(&self, wanted: Power) {
@@ -131,6 +146,12 @@ impl Life {
 
     pub fn jobs(&self) -> Option<Jobs> {
         self.jobs.lock().unwrap().clone()
+    }
+}
+
+impl fmt::Debug for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "n{} life {}", self.node, self.number)
     }
 }
 

@@ -112,6 +112,7 @@ mutations!(
     a_watch_of_confirmations_by_time = Break::NothingReopens,
     a_call_deadline_after_the_end = Break::NoCallDeadlineAfterTheEnd,
     requests_that_are_counted = Break::RequestsAreNotCounted,
+    a_lease_for_what_is_polled_late = Break::Core(Mutation::LatePollsNeedNoLease),
     flights_that_are_counted = Break::Core(Mutation::FlightsAreNotCounted),
     an_owner_check = Break::NoOwnerCheck,
     a_seal_of_what_has_no_task = Break::Core(Mutation::NoSealWithoutTask),

@@ -178,6 +178,12 @@ impl World {
 
     /// A call of a node begins or ends: here it can be caught.
     pub async fn pass(self: &Arc<Self>, life: &Arc<Life>, call: &'static str, before: bool) {
+        self.catch(life, call, before);
+        life.gate().await;
+    }
+
+    /// Catches a node if there is a trap for it here.
+    pub fn catch(self: &Arc<Self>, life: &Arc<Life>, call: &'static str, before: bool) {
         let sprung = {
             let mut traps = self.traps.lock().unwrap();
             let fits = |trap: &Trap| {
@@ -193,7 +199,6 @@ impl World {
                 Then::Freeze { time } => self.freeze(life, time),
             }
         }
-        life.gate().await;
     }
 
     pub fn lives(&self) -> Vec<Arc<Life>> {
