@@ -15,7 +15,7 @@ use crate::stop::StopItem;
 use crate::store::{FinishJob, FinishJobOutcome, Refusal, Signal};
 
 /// How many columns of a cancel's rows are those of a stop; the outcome's are after them.
-const ITEM: usize = 17;
+const ITEM: usize = 18;
 
 /// What a cancel carries besides its jobs.
 pub(super) struct Wish<'a> {

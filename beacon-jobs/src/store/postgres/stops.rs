@@ -18,7 +18,7 @@ use crate::store::{CloseStop, CloseStopOutcome, Signal, StopUpdate, TakeStops};
 
 /// Reads a row of `beacon_items`.
 pub(super) fn item(row: &Cells<'_>) -> Result<StopItem, Fault> {
-    let now = row.time(12)?;
+    let now = row.time(13)?;
     Ok(StopItem {
         read_at: now,
         attempt: row.attempt(2)?,
@@ -26,8 +26,8 @@ pub(super) fn item(row: &Cells<'_>) -> Result<StopItem, Fault> {
         index: index(row.long(1)?),
         executor: row.get(3)?,
         incarnation: row.incarnation(4)?,
-        minter: minter(now, row.get(13)?, row.get(14)?, row.get(15)?),
-        host: row.get::<Option<String>>(16)?.unwrap_or_default(),
+        minter: minter(now, row.get(14)?, row.get(15)?, row.get(16)?),
+        host: row.get::<Option<String>>(17)?.unwrap_or_default(),
         handle: row.optional_json(5)?,
         sealed: row.optional_word(6)?,
         state: row.word(7)?,
@@ -35,6 +35,7 @@ pub(super) fn item(row: &Cells<'_>) -> Result<StopItem, Fault> {
         force_at: row.time(9)?,
         requested_at: row.time(10)?,
         tries: row.count(11)?,
+        evidence: row.optional_json(12)?,
     })
 }
 

@@ -99,7 +99,7 @@ macro_rules! attempts_by_id {
 macro_rules! item {
     () => {
         "j.id, t.execution, a.id, a.executor, a.incarnation, a.handle, a.sealed_by, t.state, t.mode, \
-         t.force_at, t.requested_at, t.tries"
+         t.force_at, t.requested_at, t.tries, t.evidence"
     };
 }
 

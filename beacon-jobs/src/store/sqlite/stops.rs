@@ -77,6 +77,7 @@ pub(super) fn item(row: &Cells<'_>, minters: &Minters) -> Result<StopItem, Fault
         force_at: row.time(9)?,
         requested_at: row.time(10)?,
         tries: row.count(11)?,
+        evidence: row.optional_json(12)?,
     })
 }
 
@@ -174,6 +175,7 @@ impl Opened<'_> {
             force_at: self.force_at,
             requested_at: self.now,
             tries: 0,
+            evidence: None,
         })
     }
 }
