@@ -115,12 +115,24 @@ impl ModalExecutor {
             self.clock().sleep(QUEUE_PAUSE).await;
         }
         call.phase = Phase::Fed;
-        cx.save_handle(&call.handle()?).await?;
+        self.note(cx, &call).await;
         if let Err(error) = self.client.finish_inputs(&call.function_id, &call.call_id).await {
             // It runs all the same; Modal only goes on to expect more.
             tracing::warn!(%error, call = call.call_id, "the call could not be told that it has all its inputs");
         }
         Ok(call)
+    }
+
+    /// Saves what is known by now of a call that has begun. Where it is refused, the attempt is to end,
+    /// and what its work saves in its grace is still to be waited for.
+    pub(crate) async fn note(&self, cx: &ExecutionContext, call: &Call) {
+        let saved = match call.handle() {
+            Ok(handle) => cx.save_handle(&handle).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = saved {
+            tracing::debug!(%error, call = call.call_id, "the call's handle is not brought up to date");
+        }
     }
 
     /// Gives the call its input. `false` when Modal did not take it, for now.

@@ -72,7 +72,7 @@ impl ModalExecutor {
             if let Ok(info) = self.client.call_info(&call.function_id, &call.call_id).await
                 && call.add_tasks(inputs(&info).map(|input| &*input.task_id))
             {
-                cx.save_handle(&call.handle()?).await?;
+                self.note(cx, &call).await;
             }
         };
         let result = item.result.unwrap_or_default();
