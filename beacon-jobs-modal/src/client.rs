@@ -1,7 +1,7 @@
 //! The calls to Modal's control plane: who we are, deadlines, and what is repeated.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use beacon_jobs::clock::Clock;
@@ -29,13 +29,29 @@ const MOST_BYTES: usize = 100 * 1024 * 1024;
 
 type Stub = ModalClientClient<Channel>;
 
+/// A connection that is made with its first call: a channel can only be made inside a runtime.
+#[derive(Debug, Default)]
+struct Connection(OnceLock<Stub>);
+
+impl Connection {
+    fn stub(&self, endpoint: &Endpoint) -> Stub {
+        let stub = self.0.get_or_init(|| {
+            ModalClientClient::new(endpoint.connect_lazy())
+                .max_decoding_message_size(MOST_BYTES)
+                .max_encoding_message_size(MOST_BYTES)
+        });
+        stub.clone()
+    }
+}
+
 /// A client of one server, for one token.
 #[derive(Debug)]
 pub(crate) struct Client {
+    endpoint: Endpoint,
     /// What is answered at once; a cancel never waits behind a long poll.
-    calls: Stub,
+    calls: Connection,
     /// Polls that the server holds, up to one for each call that runs.
-    polls: Stub,
+    polls: Connection,
     headers: MetadataMap,
     server: String,
     workspace: OnceCell<String>,
@@ -67,14 +83,10 @@ impl Client {
         } else {
             endpoint
         };
-        let stub = || {
-            ModalClientClient::new(endpoint.connect_lazy())
-                .max_decoding_message_size(MOST_BYTES)
-                .max_encoding_message_size(MOST_BYTES)
-        };
         Ok(Self {
-            calls: stub(),
-            polls: stub(),
+            endpoint,
+            calls: Connection::default(),
+            polls: Connection::default(),
             headers: headers(config)?,
             server,
             workspace: OnceCell::new(),
@@ -323,7 +335,7 @@ impl Client {
     #[expect(clippy::too_many_arguments, reason = "one place where all of it meets")]
     async fn send<Q, A, F, Fut>(
         &self,
-        stub: &Stub,
+        connection: &Connection,
         rpc: &'static str,
         limit: Duration,
         message: Q,
@@ -343,7 +355,7 @@ impl Client {
             request.metadata_mut().insert("x-idempotency-key", key);
         }
         request.set_timeout(limit);
-        send(stub.clone(), request)
+        send(connection.stub(&self.endpoint), request)
             .await
             .map(Response::into_inner)
             .map_err(|status| CallError::of(rpc, status))

@@ -18,6 +18,8 @@ pub(crate) struct CallError {
     rpc: &'static str,
     code: Code,
     message: String,
+    /// The two could not agree on TLS. That does not pass by itself.
+    is_tls: bool,
     /// The server asks for this much patience, and has not looked at the request.
     pub(crate) retry_after: Option<Duration>,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -25,14 +27,24 @@ pub(crate) struct CallError {
 
 impl CallError {
     pub(crate) fn new(rpc: &'static str, code: Code, message: impl Into<String>) -> Self {
-        Self { rpc, code, message: message.into(), retry_after: None, source: None }
+        Self { rpc, code, message: message.into(), is_tls: false, retry_after: None, source: None }
     }
 
     pub(crate) fn of(rpc: &'static str, status: Status) -> Self {
+        let mut message = one_line(status.message());
+        let mut is_tls = false;
+        // Where the connection failed, the status says only that.
+        let mut cause = status.source();
+        while let Some(error) = cause {
+            is_tls |= is_tls_error(error);
+            message = error.to_string();
+            cause = error.source();
+        }
         Self {
             rpc,
             code: status.code(),
-            message: one_line(status.message()),
+            message: one_line(&message),
+            is_tls,
             retry_after: retry_after(&status),
             source: Some(Box::new(status)),
         }
@@ -44,10 +56,11 @@ impl CallError {
 
     /// Whether the same call may succeed later, and does no harm: what Modal's own client retries.
     pub(crate) const fn is_transient(&self) -> bool {
-        matches!(
-            self.code,
-            Code::DeadlineExceeded | Code::Unavailable | Code::Cancelled | Code::Internal | Code::Unknown
-        )
+        !self.is_tls
+            && matches!(
+                self.code,
+                Code::DeadlineExceeded | Code::Unavailable | Code::Cancelled | Code::Internal | Code::Unknown
+            )
     }
 
     /// Whether the server has said that it did not do what was asked. Anything else may still happen.
@@ -74,6 +87,8 @@ impl CallError {
     /// What to change, where that is known.
     const fn advice(&self) -> &'static str {
         match self.code {
+            _ if self.is_tls => "; no TLS connection: check MODAL_SERVER_URL and this machine's certificates",
+            Code::Unavailable => "; check that MODAL_SERVER_URL can be reached",
             Code::Unauthenticated => "; check MODAL_TOKEN_ID and MODAL_TOKEN_SECRET",
             Code::PermissionDenied => "; this token may not do it",
             Code::FailedPrecondition => {
@@ -115,6 +130,12 @@ impl From<CallError> for StopError {
 /// Messages of servers are shown to people, on one line.
 pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn is_tls_error(error: &(dyn StdError + 'static)) -> bool {
+    // An I/O error does not show what it wraps as its source.
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 fn retry_after(status: &Status) -> Option<Duration> {

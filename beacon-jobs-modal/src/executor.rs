@@ -11,6 +11,7 @@ use beacon_jobs::job::FailureKind;
 use beacon_jobs::stop::{Handle, StopError, StopRequest, StopStatus};
 use beacon_jobs::{Error, Result};
 use serde_json::Value;
+use tonic::Code;
 
 use crate::blob;
 use crate::builder::{Builder, Limits};
@@ -182,8 +183,11 @@ impl ModalExecutor {
         if u64::try_from(bytes.len()).unwrap_or(u64::MAX) <= most {
             return Ok(ArgsOneof::Args(bytes));
         }
-        let id = blob::upload(&self.client, &self.http, bytes).await;
-        id.map(ArgsOneof::ArgsBlobId).map_err(CallError::into_execute_error)
+        match blob::upload(&self.client, &self.http, bytes).await {
+            Ok(id) => Ok(ArgsOneof::ArgsBlobId(id)),
+            Err(error) if error.code() == Code::InvalidArgument => Err(invalid(error.to_string())),
+            Err(error) => Err(error.into_execute_error()),
+        }
     }
 }
 

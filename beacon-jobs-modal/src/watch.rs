@@ -95,6 +95,7 @@ impl ModalExecutor {
         let mut pause = Pause(FIRST_PAUSE);
         let mut empty = 0;
         loop {
+            let mut patience = None;
             match self.client.outputs(call_id, HOLD).await {
                 Ok(answer) => {
                     pause = Pause(FIRST_PAUSE);
@@ -115,9 +116,12 @@ impl ModalExecutor {
                 Err(error) if !error.is_transient() && error.retry_after.is_none() => {
                     return Err(error.into_execute_error());
                 }
-                Err(error) => tracing::debug!(%error, call = call_id, "no answer to a poll"),
+                Err(error) => {
+                    tracing::debug!(%error, call = call_id, "no answer to a poll");
+                    patience = error.retry_after;
+                }
             }
-            self.clock().sleep(pause.next(LAST_PAUSE)).await;
+            self.clock().sleep(patience.unwrap_or_else(|| pause.next(LAST_PAUSE))).await;
         }
     }
 

@@ -16,7 +16,7 @@ impl Shared {
     }
 
     /// Does something after a time, at once if there is none.
-    fn after(self: &Arc<Self>, time: Duration, act: impl FnOnce(&Arc<Self>) + Send + 'static) {
+    pub(super) fn after(self: &Arc<Self>, time: Duration, act: impl FnOnce(&Arc<Self>) + Send + 'static) {
         if time.is_zero() {
             return act(self);
         }
@@ -170,6 +170,13 @@ impl Shared {
         if let Some(time) = stop_after {
             let id = id.to_owned();
             self.after(time, move |shared| shared.end_container(&id));
+        }
+    }
+
+    pub(super) fn end_containers(self: &Arc<Self>) {
+        let all: Vec<_> = self.state().tasks.keys().cloned().collect();
+        for id in all {
+            self.end_container(&id);
         }
     }
 

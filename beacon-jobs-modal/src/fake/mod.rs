@@ -199,6 +199,11 @@ impl ControlPlane {
         self.shared.preempt(lingers);
     }
 
+    /// Ends all containers, however they are to be treated, with what runs in them.
+    pub fn end_containers(&self) {
+        self.shared.end_containers();
+    }
+
     /// Forgets the outputs, as after seven days.
     pub fn expire_outputs(&self) {
         self.shared.state().expire();

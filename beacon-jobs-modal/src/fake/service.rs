@@ -25,11 +25,22 @@ type Answer<T> = Result<Response<T>, Status>;
 
 impl Service {
     /// Does what a request asks for, unless something is to go wrong.
-    async fn answer<Q, A>(
+    async fn answer<Q: Send + 'static, A>(
         &self,
         rpc: &'static str,
         request: Request<Q>,
-        act: impl FnOnce(&Arc<Shared>, Q) -> Result<A, Status>,
+        act: impl FnOnce(&Arc<Shared>, Q) -> Result<A, Status> + Send + 'static,
+    ) -> Answer<A> {
+        self.answer_when(rpc, request, async {}, act).await
+    }
+
+    /// The same, once `ready` is over.
+    async fn answer_when<Q: Send + 'static, A>(
+        &self,
+        rpc: &'static str,
+        request: Request<Q>,
+        ready: impl Future<Output = ()> + Send,
+        act: impl FnOnce(&Arc<Shared>, Q) -> Result<A, Status> + Send + 'static,
     ) -> Answer<A> {
         check(&request)?;
         let fault = {
@@ -41,8 +52,13 @@ impl Service {
         match fault {
             Some(Fault::Fails(code)) => return Err(Status::new(code, "made to fail")),
             Some(Fault::Throttled(patience)) => return Err(throttled(patience)),
+            Some(Fault::Late(time)) => {
+                self.0.after(time, |shared| drop(act(shared, request.into_inner())));
+                return Err(Status::unavailable("the connection broke"));
+            }
             Some(Fault::ReplyLost | Fault::Hangs) | None => {}
         }
+        ready.await;
         let answer = act(&self.0, request.into_inner());
         match fault {
             Some(Fault::ReplyLost) => Err(Status::unavailable("the reply is lost")),
@@ -172,12 +188,14 @@ impl ModalClient for Service {
                 changed.await;
             }
         };
-        tokio::select! {
-            biased;
-            () = there => {}
-            () = self.0.clock.sleep(hold) => {}
-        }
-        self.answer("FunctionGetOutputs", request, |shared, request| {
+        let ready = async {
+            tokio::select! {
+                biased;
+                () = there => {}
+                () = self.0.clock.sleep(hold) => {}
+            }
+        };
+        self.answer_when("FunctionGetOutputs", request, ready, |shared, request| {
             let state = shared.state();
             let id = &request.function_call_id;
             let call = state.calls.get(id).ok_or_else(|| unknown("Function call", id))?;
