@@ -16,6 +16,8 @@ pub enum Fault {
     ReplyLost,
     /// It does what it is asked, and does not answer.
     Hangs,
+    /// It does nothing, and does not answer.
+    Stalls,
     /// It was on its way for so long: it is done after this time, and who sent it was told at once
     /// that the connection broke.
     Late(Duration),

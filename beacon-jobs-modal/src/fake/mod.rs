@@ -169,7 +169,7 @@ impl ControlPlane {
     /// A configuration whose token it knows.
     #[must_use]
     pub fn config(&self) -> Config {
-        Config::new(TOKEN_ID, TOKEN_SECRET).with_server(self.url())
+        config(&self.url())
     }
 
     /// Deploys a function. One with the same names is replaced for the calls to come.
@@ -227,6 +227,12 @@ impl ControlPlane {
         self.shared.state().received.get(rpc).copied().unwrap_or(0)
     }
 
+    /// How many calls have arrived that are not answered, as [`Fault::Stalls`] and [`Fault::Hangs`] have it.
+    #[must_use]
+    pub fn stuck(&self) -> usize {
+        self.shared.state().stuck
+    }
+
     /// All calls, in the order in which they were created.
     #[must_use]
     pub fn calls(&self) -> Vec<CallRecord> {
@@ -248,6 +254,12 @@ impl ControlPlane {
             changed.await;
         }
     }
+}
+
+/// A configuration for a control plane of another process, by its [`url`](ControlPlane::url).
+#[must_use]
+pub fn config(url: &str) -> Config {
+    Config::new(TOKEN_ID, TOKEN_SECRET).with_server(url)
 }
 
 impl Drop for ControlPlane {

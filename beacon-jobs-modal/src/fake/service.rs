@@ -24,6 +24,13 @@ pub(super) struct Service(pub(super) Arc<Shared>);
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Service {
+    /// Does not answer.
+    async fn stay<T>(&self) -> T {
+        self.0.state().stuck += 1;
+        self.0.changed.notify_waiters();
+        std::future::pending().await
+    }
+
     /// Does what a request asks for, unless something is to go wrong.
     async fn answer<Q: Send + 'static, A>(
         &self,
@@ -52,6 +59,7 @@ impl Service {
         match fault {
             Some(Fault::Fails(code)) => return Err(Status::new(code, "made to fail")),
             Some(Fault::Throttled(patience)) => return Err(throttled(patience)),
+            Some(Fault::Stalls) => self.stay().await,
             Some(Fault::Late(time)) => {
                 self.0.after(time, |shared| drop(act(shared, request.into_inner())));
                 return Err(Status::unavailable("the connection broke"));
@@ -62,7 +70,7 @@ impl Service {
         let answer = act(&self.0, request.into_inner());
         match fault {
             Some(Fault::ReplyLost) => Err(Status::unavailable("the reply is lost")),
-            Some(Fault::Hangs) => std::future::pending().await,
+            Some(Fault::Hangs) => self.stay().await,
             _ => answer.map(Response::new),
         }
     }

@@ -54,6 +54,7 @@ pub(super) struct State {
     pub(super) blobs: HashMap<String, Vec<u8>>,
     pub(super) blob_address: SocketAddr,
     pub(super) begun: usize,
+    pub(super) stuck: usize,
     pub(super) received: HashMap<&'static str, usize>,
     named: u64,
 }
@@ -69,6 +70,7 @@ impl State {
             blobs: HashMap::new(),
             blob_address,
             begun: 0,
+            stuck: 0,
             received: HashMap::new(),
             named: 0,
         }
