@@ -52,7 +52,7 @@ fn detail(job: &Answer, executions: Option<&Answer>) -> Result<Option<JobDetail>
 fn record(row: &PgRow) -> Result<(JobRecord, JobSpec), Fault> {
     let mut progress = Progress::default();
     for (status, count) in row.optional_json::<Vec<(i64, u64)>>(14)?.unwrap_or_default() {
-        progress.add(sql::status(status)?, count);
+        progress.add(sql::codec::status(status)?, count);
     }
     let live = row.names(15)?.into_iter().collect();
     sql::record(row, progress, &live)

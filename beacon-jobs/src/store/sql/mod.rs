@@ -6,7 +6,7 @@
 
 mod cells;
 mod check;
-mod codec;
+pub(crate) mod codec;
 mod executions;
 mod fault;
 mod jobs;
@@ -17,9 +17,7 @@ mod submit;
 
 pub(crate) use cells::Cells;
 pub(crate) use check::{check_depth, check_finishes, check_saves, check_updates};
-#[cfg(feature = "sqlite")]
-pub(crate) use codec::status_code;
-pub(crate) use codec::{KEYS, epoch, index, json, status, text};
+pub(crate) use codec::{KEYS, epoch, index, json, text};
 pub(crate) use executions::{Taken, attempt, claimed, execution};
 pub(crate) use fault::{Fault, NOT_MIGRATED};
 pub(crate) use jobs::{audit, before, cancellation, held, page, record};

@@ -204,7 +204,7 @@ impl WorkingSet {
         let execution = self.rows.executions.get(key)?;
         Some((
             self.key(key)?,
-            sql::status_code(execution.status),
+            sql::codec::status_code(execution.status),
             execution.attempts.len(),
             execution.counted,
             execution.started_at.map(nanos),
