@@ -154,7 +154,7 @@ async fn cancel_at(stand: &Stand, step: usize) -> bool {
     let hook: Hook = {
         let (door, id, seen) = (Arc::clone(&door), id.clone(), Arc::clone(&seen));
         let (provider, before) = (provider.clone(), Arc::clone(&before_the_first_call));
-        Arc::new(move |name, _| {
+        Box::new(move |name, _| {
             let (door, id, provider, before) =
                 (Arc::clone(&door), id.clone(), provider.clone(), Arc::clone(&before));
             let relevant = matches!(name, "claim" | "take_over" | "start" | "save_handles");
@@ -165,7 +165,7 @@ async fn cancel_at(stand: &Stand, step: usize) -> bool {
                     assert!(matches!(answer.outcome, CancelOutcome::Cancelled { .. }));
                     before.fetch_add(1, Ordering::SeqCst);
                 }
-                None
+                Ok(())
             })
         })
     };
@@ -255,7 +255,7 @@ async fn a_cancel_holds_back_sends_while_it_commits(stand: Stand) {
     let provider = Provider::default();
     let hook: Hook = {
         let provider = provider.clone();
-        Arc::new(move |name, before| {
+        Box::new(move |name, before| {
             let provider = provider.clone();
             Box::pin(async move {
                 if name == "cancel" && !before {
@@ -265,7 +265,7 @@ async fn a_cancel_holds_back_sends_while_it_commits(stand: Stand) {
                     }
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
-                None
+                Ok(())
             })
         })
     };

@@ -43,7 +43,7 @@ async fn a_node_that_lost_its_lease_comes_back_and_goes_on(stand: Stand) {
     let joins = Arc::new(AtomicUsize::new(0));
     let hook: Hook = {
         let (lose, store, joins) = (Arc::clone(&lose), Arc::clone(&stand.store), Arc::clone(&joins));
-        Arc::new(move |name, before| {
+        Box::new(move |name, before| {
             joins.fetch_add(usize::from(name == "join" && before), Ordering::SeqCst);
             let lost = if name == "heartbeat" && before { lose.lock().unwrap().take() } else { None };
             let store = Arc::clone(&store);
@@ -51,7 +51,7 @@ async fn a_node_that_lost_its_lease_comes_back_and_goes_on(stand: Stand) {
                 if let Some(lost) = lost {
                     store.end_node(lost, NodeEnd::Abandoned).await.unwrap();
                 }
-                None
+                Ok(())
             })
         })
     };

@@ -431,7 +431,7 @@ async fn a_local_cancel_is_driven_while_the_store_is_asked_for_stops(stand: Stan
     let (asks, mut asked) = tokio::sync::mpsc::unbounded_channel();
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let shut = Arc::clone(&gate);
-    let hook: Hook = Arc::new(move |name, before| {
+    let hook: Hook = Box::new(move |name, before| {
         let (asks, shut) = (asks.clone(), Arc::clone(&shut));
         Box::pin(async move {
             if name == "take_stops" && before {
@@ -439,7 +439,7 @@ async fn a_local_cancel_is_driven_while_the_store_is_asked_for_stops(stand: Stan
                 let _ = asks.send(());
                 drop(shut.acquire().await);
             }
-            None
+            Ok(())
         })
     });
     let jobs = Jobs::new(Probe::new(&stand.store, hook));

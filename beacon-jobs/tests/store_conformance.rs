@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use beacon_jobs::conformance::{ManualClock, StoreHarness, Time};
+use beacon_jobs::conformance::{HookedStore, ManualClock, StoreHarness, StoreHooks, Time};
 use beacon_jobs::store::postgres::{PostgresStore, PostgresStoreOptions};
 use beacon_jobs::store::sqlite::{SqliteStore, SqliteStoreOptions};
 use beacon_jobs::store::{JobStore, MemoryStore};
@@ -60,6 +60,27 @@ impl StoreHarness for Dyn {
 mod dyn_store {
     use super::*;
     store_conformance!(Dyn, require = [many_nodes, signals]);
+}
+
+/// Hooks that do nothing.
+struct Idle;
+
+impl StoreHooks for Idle {}
+
+struct Hooked;
+
+impl StoreHarness for Hooked {
+    type Store = HookedStore<MemoryStore, Arc<Idle>>;
+    type Guard = ();
+
+    async fn start(&self, clock: Arc<ManualClock>) -> (Self::Store, ()) {
+        (HookedStore::new(MemoryStore::with_clock(clock), Arc::new(Idle)), ())
+    }
+}
+
+mod hooked {
+    use super::*;
+    store_conformance!(Hooked, require = [many_nodes, signals]);
 }
 
 struct Sqlite;

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use beacon_jobs::conformance::HookedStore;
 use beacon_jobs::store::JobStore;
-use stand_in::{Client, Kind, MortalStore, Points, StandInExecutor};
+use stand_in::{Client, Kind, Points, StandInExecutor};
 
 use crate::exit::Exit;
 
@@ -27,7 +28,7 @@ impl Trial {
 
     /// A store at whose points this process dies.
     pub(crate) fn store(&self, store: Arc<dyn JobStore>) -> Arc<dyn JobStore> {
-        Arc::new(MortalStore::new(store, Arc::clone(&self.points)))
+        Arc::new(HookedStore::new(store, Arc::clone(&self.points)))
     }
 
     /// An executor of each kind, for a node of this name.

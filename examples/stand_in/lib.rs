@@ -18,7 +18,6 @@ mod wire;
 pub use client::{CallError, Client};
 pub use executor::{Kind, StandInExecutor};
 pub use floor::Floor;
-pub use mortal::MortalStore;
 pub use points::{Point, Points};
 pub use record::{Life, Record};
 pub use server::{Door, Server, router, serve};

@@ -8,7 +8,7 @@ use crate::support::{Ask, Hand, World};
 async fn the_answer_says_what_was_changed_and_nothing_else() {
     let world = World::new();
     let id = world.submit(6).await;
-    let hand = Hand::join(world.store.inner()).await;
+    let hand = Hand::join(&world.store).await;
     let job = hand.claim().await;
     let context = world.jobs.contexts().register(id.clone()).unwrap();
     let done = hand.start(&job, 0).await;
@@ -59,7 +59,7 @@ async fn a_queued_job_is_cancelled_and_needs_no_stop() {
 async fn a_second_cancel_repeats_the_first_record_with_the_stops_of_now() {
     let world = World::new();
     let id = world.submit(2).await;
-    let hand = Hand::join(world.store.inner()).await;
+    let hand = Hand::join(&world.store).await;
     let job = hand.claim().await;
     let _context = world.jobs.contexts().register(id.clone()).unwrap();
     let begun = hand.start(&job, 0).await;
@@ -86,7 +86,7 @@ async fn a_second_cancel_repeats_the_first_record_with_the_stops_of_now() {
 async fn a_harsher_second_cancel_shortens_the_grace_and_is_on_record() {
     let world = World::new();
     let id = world.submit(1).await;
-    let hand = Hand::join(world.store.inner()).await;
+    let hand = Hand::join(&world.store).await;
     let job = hand.claim().await;
     hand.start(&job, 0).await;
     let gently = json!({ "mode": "graceful", "grace_seconds": 600 });
@@ -109,7 +109,7 @@ async fn a_harsher_second_cancel_shortens_the_grace_and_is_on_record() {
 async fn an_earlier_end_of_grace_is_harsher_too() {
     let world = World::new();
     let id = world.submit(1).await;
-    let hand = Hand::join(world.store.inner()).await;
+    let hand = Hand::join(&world.store).await;
     let job = hand.claim().await;
     hand.start(&job, 0).await;
     world.send(Ask::cancel(&id).json(&json!({ "grace_seconds": 600 }))).await.ok(200);
@@ -121,7 +121,7 @@ async fn an_earlier_end_of_grace_is_harsher_too() {
 async fn the_default_is_graceful_with_ten_seconds() {
     let world = World::new();
     let id = world.submit(1).await;
-    let hand = Hand::join(world.store.inner()).await;
+    let hand = Hand::join(&world.store).await;
     let job = hand.claim().await;
     hand.start(&job, 0).await;
     world
@@ -176,7 +176,7 @@ async fn a_cancel_goes_on_when_the_client_hangs_up() {
     let id = world.submit(1).await;
     let context = world.jobs.contexts().register(id.clone()).unwrap();
     let (reached, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    world.store.set(Fault::Slow { reached: Arc::clone(&reached), go: Arc::clone(&go) });
+    world.faults.set(Fault::Slow { reached: Arc::clone(&reached), go: Arc::clone(&go) });
     tokio::select! {
         _ = send(&world.router, Ask::cancel(&id)) => panic!("answered before the store did"),
         () = reached.notified() => {}

@@ -9,10 +9,10 @@ async fn health_needs_no_credential_and_readiness_follows_the_store() {
     let ready = Ask::get("/readyz").nameless();
     assert_eq!(world.send(live.clone()).await.ok(200), json!({ "status": "ok" }));
     assert_eq!(world.send(ready.clone()).await.ok(200), json!({ "status": "ready" }));
-    world.store.set(Fault::Away);
+    world.faults.set(Fault::Away);
     world.send(ready.clone()).await.problem(503, "store_unavailable");
     world.send(live).await.ok(200);
-    world.store.set(Fault::None);
+    world.faults.set(Fault::None);
     world.send(ready).await.ok(200);
 }
 

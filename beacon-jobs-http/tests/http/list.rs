@@ -45,7 +45,7 @@ async fn a_row_says_what_the_job_is_and_how_far_it_has_come() {
     );
     assert!(row["created_at"].as_str().unwrap().ends_with('Z'), "{row}");
     assert_eq!(row["waiting_for"], json!(["work"]), "no live node has that executor");
-    let _hand = Hand::join(world.store.inner()).await;
+    let _hand = Hand::join(&world.store).await;
     assert_eq!(list(&world, "alice", "").await["jobs"][0]["waiting_for"], json!([]));
 }
 

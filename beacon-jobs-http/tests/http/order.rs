@@ -7,7 +7,7 @@ use crate::support::{Ask, Hand, World};
 #[tokio::test]
 async fn a_cancel_with_everything_wrong_is_refused_in_the_written_order() {
     let world = World::with(|builder| builder.max_body(1024));
-    let hand = Hand::join(world.store.inner()).await;
+    let hand = Hand::join(&world.store).await;
     let finished = world.submit(1).await;
     hand.complete(&hand.claim().await).await;
     let of = |job: &str| format!("/api/v1/jobs/{job}/cancel?wait=99");

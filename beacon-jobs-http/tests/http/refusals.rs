@@ -17,7 +17,7 @@ async fn refused(world: &World, id: &JobId, ask: Ask, status: u16, code: &str) -
 /// A running job of alice, with a live context.
 async fn running(world: &World) -> (JobId, beacon_jobs::context::JobContext) {
     let id = world.submit(2).await;
-    let hand = Hand::join(world.store.inner()).await;
+    let hand = Hand::join(&world.store).await;
     let job = hand.claim().await;
     let begun = hand.start(&job, 0).await;
     hand.run(&begun).await;
@@ -71,13 +71,13 @@ async fn an_unknown_id_is_404_also_one_that_no_job_can_have() {
 #[tokio::test]
 async fn a_finished_job_is_409_with_its_status() {
     let world = World::new();
-    let hand = Hand::join(world.store.inner()).await;
+    let hand = Hand::join(&world.store).await;
     let completed = world.submit(2).await;
     hand.complete(&hand.claim().await).await;
     let failed = world.submit(1).await;
     let job = hand.claim().await;
     let timed_out = beacon_jobs::store::FinishJob { fence: job.fence, job: job.id.clone(), timed_out: true };
-    world.store.inner().finish_job(&timed_out).await.unwrap();
+    world.store.finish_job(&timed_out).await.unwrap();
     for (id, status) in [(completed, JobStatus::Completed), (failed, JobStatus::Failed)] {
         assert_eq!(world.detail(&id).await.job.status, status);
         let problem = refused(&world, &id, Ask::cancel(&id), 409, "already_finished").await;

@@ -57,7 +57,7 @@ async fn no_token_stands_in_a_log_an_answer_or_a_debug_form() {
         said.push_str(&format!("{:?}", world.send(ask).await));
     }
     for fault in [Fault::Away, Fault::ReplyLost, Fault::Corrupt("rubbish")] {
-        world.store.set(fault);
+        world.faults.set(fault);
         said.push_str(&format!("{:?}", world.send(Ask::cancel(&id)).await));
     }
 

@@ -29,7 +29,7 @@ async fn a_job_is_shown_with_its_rules_rows_and_cancel() {
     assert_eq!(fresh["cancellation"], json!(null));
     assert_eq!(fresh["executions"][0]["stop"], json!(null));
 
-    let hand = Hand::join(world.store.inner()).await;
+    let hand = Hand::join(&world.store).await;
     let job = hand.claim().await;
     let done = hand.start(&job, 0).await;
     hand.run(&done).await;
@@ -139,11 +139,11 @@ async fn a_failed_execution_says_why() {
     use beacon_jobs::store::FinishJob;
     let world = World::new();
     let id = world.submit(1).await;
-    let hand = Hand::join(world.store.inner()).await;
+    let hand = Hand::join(&world.store).await;
     let job = hand.claim().await;
     hand.start(&job, 0).await;
     let timed_out = FinishJob { fence: job.fence, job: job.id.clone(), timed_out: true };
-    world.store.inner().finish_job(&timed_out).await.unwrap();
+    world.store.finish_job(&timed_out).await.unwrap();
     let shown = show(&world, &id, "").await;
     assert_eq!(shown["status"], "failed");
     let row = &shown["executions"][0];

@@ -46,7 +46,7 @@ async fn open(folder: &TempDir) -> SqliteStore {
 /// A running job of alice, one of its two executions begun, with a live context.
 async fn running(world: &World) -> (JobId, JobContext) {
     let id = world.submit(2).await;
-    let hand = Hand::join(world.store.inner()).await;
+    let hand = Hand::join(&world.store).await;
     let job = hand.claim().await;
     let begun = hand.start(&job, 0).await;
     hand.run(&begun).await;

@@ -4,19 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use beacon_jobs::Jobs;
 use beacon_jobs::executor::function::FunctionExecutor;
 use beacon_jobs::runner::JobRunner;
 use beacon_jobs::store::MemoryStore;
 use serde_json::json;
 
-use crate::support::{Ask, Fault, FaultyStore, Hand, LONG, TokioClock, World};
+use crate::support::{Ask, Fault, Hand, LONG, TokioClock, World};
 
 fn paused() -> (World, Arc<TokioClock>) {
     let clock = Arc::new(TokioClock::new());
-    let store = FaultyStore::new(Arc::new(MemoryStore::with_clock(Arc::clone(&clock) as _)));
-    let jobs = Jobs::builder(store.clone()).clock(Arc::clone(&clock) as _).build();
-    (World::behind(jobs, store, |builder| builder), clock)
+    let store = Arc::new(MemoryStore::with_clock(Arc::clone(&clock) as _));
+    let world = World::behind(store, |jobs| jobs.clock(Arc::clone(&clock) as _), |builder| builder);
+    (world, clock)
 }
 
 fn wait(id: &beacon_jobs::JobId, seconds: u32) -> Ask {
@@ -52,7 +51,7 @@ async fn a_wait_ends_when_every_stop_is_confirmed() {
 async fn a_wait_ends_at_its_limit_with_the_truth_of_then() {
     let (world, clock) = paused();
     let id = world.submit(3).await;
-    let hand = Hand::join(world.store.inner()).await;
+    let hand = Hand::join(&world.store).await;
     let job = hand.claim().await;
     let heard = hand.start(&job, 0).await;
     hand.start(&job, 1).await;
@@ -74,7 +73,7 @@ async fn a_wait_ends_at_its_limit_with_the_truth_of_then() {
 #[tokio::test(start_paused = true)]
 async fn without_a_wait_the_answer_comes_at_once() {
     let (world, clock) = paused();
-    let hand = Hand::join(world.store.inner()).await;
+    let hand = Hand::join(&world.store).await;
     for query in ["", "?wait=0"] {
         let id = world.submit(1).await;
         let job = hand.claim().await;
@@ -99,7 +98,7 @@ async fn a_wait_for_nothing_ends_at_once() {
 async fn a_second_cancel_can_wait_too() {
     let (world, _clock) = paused();
     let id = world.submit(1).await;
-    let hand = Hand::join(world.store.inner()).await;
+    let hand = Hand::join(&world.store).await;
     let job = hand.claim().await;
     let begun = hand.start(&job, 0).await;
     world.send(Ask::cancel(&id)).await.ok(200);
@@ -115,10 +114,10 @@ async fn a_second_cancel_can_wait_too() {
 async fn a_store_that_fails_during_the_wait_does_not_take_the_cancel_back() {
     let (world, _clock) = paused();
     let id = world.submit(1).await;
-    let hand = Hand::join(world.store.inner()).await;
+    let hand = Hand::join(&world.store).await;
     let job = hand.claim().await;
     hand.start(&job, 0).await;
-    world.store.set(Fault::BlindReads);
+    world.faults.set(Fault::BlindReads);
     let answer = world.send(wait(&id, 60)).await.ok(200);
     assert_eq!((&answer["ok"], &answer["stops"]["requested"]), (&json!(true), &json!(1)));
 }

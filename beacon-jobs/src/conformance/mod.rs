@@ -45,6 +45,7 @@
 mod clock;
 mod executor;
 mod expand;
+mod hooked;
 mod store;
 
 use std::future::Future;
@@ -52,6 +53,7 @@ use std::time::Duration;
 
 pub use clock::ManualClock;
 pub use executor::{__run_executor_case, ExecutorCapability, ExecutorHarness, Fault, TestProvider, Work};
+pub use hooked::{HookedStore, StoreAnswer, StoreCall, StoreHooks};
 pub use store::{__run_store_case, StoreCapability, StoreHarness, Time};
 
 /// How long a case may take. It waits for events, so that only a hang ever comes near. A loop in a

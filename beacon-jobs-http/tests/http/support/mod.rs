@@ -10,15 +10,16 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
+use beacon_jobs::conformance::HookedStore;
 use beacon_jobs::job::{AuditEntry, ExecutionSpec, JobDetail, JobSpec};
 use beacon_jobs::store::{ExecutionPage, JobStore, MemoryStore};
-use beacon_jobs::{JobId, Jobs};
+use beacon_jobs::{JobId, Jobs, JobsBuilder};
 use beacon_jobs_http::{Api, ApiBuilder, BearerTokens, Principal};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 pub(crate) use clock::TokioClock;
-pub(crate) use faulty::{Fault, FaultyStore};
+pub(crate) use faulty::{Fault, Faults};
 pub(crate) use hand::Hand;
 
 /// Long enough that only a hang reaches it.
@@ -27,7 +28,9 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 /// An API with three callers: alice, bob, and the administrator root.
 pub(crate) struct World {
     pub(crate) jobs: Jobs,
-    pub(crate) store: FaultyStore,
+    /// The store without its faults.
+    pub(crate) store: Arc<dyn JobStore>,
+    pub(crate) faults: Faults,
     pub(crate) api: Api,
     pub(crate) router: Router,
 }
@@ -42,13 +45,18 @@ impl World {
     }
 
     pub(crate) fn over(store: Arc<dyn JobStore>, set: impl FnOnce(ApiBuilder) -> ApiBuilder) -> Self {
-        let store = FaultyStore::new(store);
-        Self::behind(Jobs::builder(store.clone()).build(), store, set)
+        Self::behind(store, |jobs| jobs, set)
     }
 
-    pub(crate) fn behind(jobs: Jobs, store: FaultyStore, set: impl FnOnce(ApiBuilder) -> ApiBuilder) -> Self {
+    pub(crate) fn behind(
+        store: Arc<dyn JobStore>,
+        make: impl FnOnce(JobsBuilder) -> JobsBuilder,
+        set: impl FnOnce(ApiBuilder) -> ApiBuilder,
+    ) -> Self {
+        let faults = Faults::default();
+        let jobs = make(Jobs::builder(HookedStore::new(Arc::clone(&store), faults.clone()))).build();
         let api = set(Api::builder(&jobs).authenticator(tokens())).build().unwrap();
-        Self { jobs, store, router: api.router(), api }
+        Self { jobs, store, faults, router: api.router(), api }
     }
 
     pub(crate) async fn send(&self, ask: Ask) -> Reply {
@@ -66,7 +74,7 @@ impl World {
 
     /// All that a refused request must leave as it was.
     pub(crate) async fn snapshot(&self, id: &JobId) -> (Option<JobDetail>, Vec<AuditEntry>, usize, bool) {
-        let store = self.store.inner();
+        let store = &self.store;
         let detail = store.get(id, ExecutionPage::ALL).await.unwrap();
         let all = store.list(&Default::default()).await.unwrap().jobs.len();
         (detail, store.audit(id).await.unwrap(), all, self.jobs.contexts().is_running(id))

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::super::HookedStore;
 use super::gate::Gate;
 use super::{ExecutorCapability, Fault, TestProvider, Work};
 use crate::cancel::{Actor, CancelRequest};
@@ -13,7 +14,7 @@ use crate::job::{ExecutionSpec, JobDetail, JobSpec};
 use crate::jobs::Jobs;
 use crate::runner::{JobRunner, RunnerBuilder, RunnerOptions};
 use crate::stop::{Handle, StopRequest, StopStatus};
-use crate::store::{ExecutionPage, JobStore, NodeEnd};
+use crate::store::{ExecutionPage, JobStore, MemoryStore, NodeEnd};
 
 /// How often the suite looks at what cannot be waited for.
 const LOOK: Duration = Duration::from_millis(2);
@@ -25,7 +26,7 @@ pub(super) const MOMENT: Duration = Duration::from_millis(100);
 /// A provider on which nothing runs yet, a store, and the door to it.
 pub(super) struct Bed {
     pub(super) provider: Arc<dyn TestProvider>,
-    pub(super) store: Arc<Gate>,
+    pub(super) gate: Arc<Gate>,
     pub(super) jobs: Jobs,
     required: &'static [ExecutorCapability],
 }
@@ -36,9 +37,9 @@ pub(super) fn by_alice() -> CancelRequest {
 
 impl Bed {
     pub(super) fn new(provider: Arc<dyn TestProvider>, required: &'static [ExecutorCapability]) -> Self {
-        let store = Arc::new(Gate::new());
-        let jobs = Jobs::builder(Arc::clone(&store)).poll(Duration::from_millis(20)).build();
-        Self { provider, store, jobs, required }
+        let gate = Arc::new(Gate::default());
+        let jobs = door(HookedStore::new(MemoryStore::new(), Arc::clone(&gate)));
+        Self { provider, gate, jobs, required }
     }
 
     pub(super) fn capabilities(&self) -> Capabilities {
@@ -113,7 +114,7 @@ impl Bed {
 
     /// A runner that looks at the store when it starts, and then only where it has reason to.
     pub(super) async fn inattentive_runner(&self) -> JobRunner {
-        self.store.be_silent();
+        self.gate.be_silent();
         let options = RunnerOptions { poll: Duration::from_secs(60), ..options() };
         let builder = builder(&self.jobs, self.provider.executor()).options(options);
         builder.start().await.expect("a runner starts")
@@ -133,10 +134,10 @@ impl Bed {
             .build()
             .expect("a runtime can be built");
         // Its own door, so that no cancel or stop takes the short way to it.
-        let jobs = Jobs::builder(Arc::clone(&self.store)).poll(Duration::from_millis(20)).build();
+        let jobs = door(Arc::clone(self.jobs.store()));
         let executor = self.provider.restarted().expect("the case has asked whether it can");
         let runner = runtime.spawn(builder(&jobs, executor).start()).await.expect("no panic");
-        Victim { runtime, runner: runner.expect("a runner starts"), store: Arc::clone(&self.store) }
+        Victim { runtime, runner: runner.expect("a runner starts"), store: Arc::clone(self.jobs.store()) }
     }
 
     pub(super) async fn get(&self, job: &JobId) -> JobDetail {
@@ -214,7 +215,7 @@ impl Bed {
     /// Waits for the first handle.
     pub(super) async fn handle(&self) -> (AttemptId, Handle) {
         loop {
-            if let Some(saved) = self.store.handles().into_iter().next() {
+            if let Some(saved) = self.gate.handles().into_iter().next() {
                 return saved;
             }
             SystemClock.sleep(LOOK).await;
@@ -255,6 +256,10 @@ pub(super) async fn stop(executor: &dyn Executor, attempt: AttemptId, handle: &H
     }
 }
 
+fn door(store: impl JobStore) -> Jobs {
+    Jobs::builder(store).poll(Duration::from_millis(20)).build()
+}
+
 fn options() -> RunnerOptions {
     RunnerOptions {
         poll: Duration::from_millis(20),
@@ -272,7 +277,7 @@ fn builder(jobs: &Jobs, executor: Arc<dyn Executor>) -> RunnerBuilder {
 pub(super) struct Victim {
     runtime: tokio::runtime::Runtime,
     runner: JobRunner,
-    store: Arc<Gate>,
+    store: Arc<dyn JobStore>,
 }
 
 impl Victim {

@@ -97,11 +97,11 @@ pub(super) async fn a_job_cancelled_before_its_start_begins_nothing(bed: Bed) {
 /// The cancel commits while the handle is on its way to the store: the permit is refused.
 pub(super) async fn a_refused_permit_begins_nothing(bed: Bed) {
     let _runner = bed.runner().await;
-    bed.store.close(Point::BeforeSave);
+    bed.gate.close(Point::BeforeSave);
     let job = bed.submit(&[Work::GoesOn]).await;
-    bed.store.holds(Point::BeforeSave).await;
+    bed.gate.holds(Point::BeforeSave).await;
     bed.cancel(&job, &by_alice().immediate()).await;
-    bed.store.open(Point::BeforeSave);
+    bed.gate.open(Point::BeforeSave);
     let detail = bed.over(&job).await;
     assert_eq!(detail.stops.confirmed, 1, "{:?}", detail.stops);
     if bed.capabilities().two_step {
@@ -112,11 +112,11 @@ pub(super) async fn a_refused_permit_begins_nothing(bed: Bed) {
 /// The cancel commits after the permit was granted and before the executor knows it.
 pub(super) async fn work_cancelled_between_its_permit_and_its_begin_is_really_over(bed: Bed) {
     let _runner = bed.runner().await;
-    bed.store.close(Point::AfterSave);
+    bed.gate.close(Point::AfterSave);
     let job = bed.submit(&[Work::GoesOn]).await;
-    bed.store.holds(Point::AfterSave).await;
+    bed.gate.holds(Point::AfterSave).await;
     bed.cancel(&job, &by_alice().immediate()).await;
-    bed.store.open(Point::AfterSave);
+    bed.gate.open(Point::AfterSave);
     let detail = bed.over(&job).await;
     assert_eq!(detail.stops.confirmed, 1, "{:?}", detail.stops);
     if bed.capabilities().two_step {
@@ -127,19 +127,19 @@ pub(super) async fn work_cancelled_between_its_permit_and_its_begin_is_really_ov
 /// Whoever took the cancel learns late what it has to stop: by then the attempt has saved its
 /// handle and is over.
 pub(super) async fn a_cancel_whose_answer_comes_late_stops_the_work_all_the_same(bed: Bed) {
-    bed.store.close(Point::BeforeSave);
+    bed.gate.close(Point::BeforeSave);
     let job = bed.submit(&[Work::GoesOn]).await;
     let runner = bed.inattentive_runner().await;
-    bed.store.holds(Point::BeforeSave).await;
-    bed.store.close(Point::AfterCancel);
+    bed.gate.holds(Point::BeforeSave).await;
+    bed.gate.close(Point::AfterCancel);
     let (jobs, id) = (bed.jobs.clone(), job.clone());
     let cancel = tokio::spawn(async move { jobs.cancel(&id, &by_alice().immediate()).await });
-    bed.store.holds(Point::AfterCancel).await;
-    bed.store.open(Point::BeforeSave);
+    bed.gate.holds(Point::AfterCancel).await;
+    bed.gate.open(Point::BeforeSave);
     while runner.running_attempts() > 0 {
         tokio::task::yield_now().await;
     }
-    bed.store.open(Point::AfterCancel);
+    bed.gate.open(Point::AfterCancel);
     cancel.await.expect("no panic").expect("cancel");
     let detail = bed.over(&job).await;
     assert_eq!(detail.stops.confirmed, 1, "{:?}", detail.stops);

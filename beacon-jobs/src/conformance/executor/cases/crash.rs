@@ -63,13 +63,13 @@ pub(super) async fn work_that_never_began_is_not_begun_by_the_next_process(bed: 
         return;
     }
     let victim = bed.victim().await;
-    bed.store.close(Point::AfterSave);
+    bed.gate.close(Point::AfterSave);
     let mut spec = bed.spec(&[Work::GoesOn]);
     spec.on_interrupt = OnInterrupt::Fail;
     let job = bed.submit_spec(spec).await;
-    bed.store.holds(Point::AfterSave).await;
+    bed.gate.holds(Point::AfterSave).await;
     victim.crash().await;
-    bed.store.open(Point::AfterSave);
+    bed.gate.open(Point::AfterSave);
     let _next = bed.restarted_runner().await;
     let detail = bed.over_unbegun(&job).await;
     assert_eq!(detail.job.status, JobStatus::Failed);

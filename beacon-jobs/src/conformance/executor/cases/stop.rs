@@ -77,11 +77,11 @@ pub(super) async fn another_process_can_stop_the_work(bed: Bed) {
 
 /// Holds an executor between its permit and its begin, and asks once for the end of its work.
 async fn stopped_before_its_begin(bed: &Bed) -> (JobId, AttemptId, Handle) {
-    bed.store.close(Point::AfterSave);
+    bed.gate.close(Point::AfterSave);
     let mut spec = bed.spec(&[Work::GoesOn]);
     spec.on_interrupt = OnInterrupt::Fail;
     let job = bed.submit_spec(spec).await;
-    bed.store.holds(Point::AfterSave).await;
+    bed.gate.holds(Point::AfterSave).await;
     let (attempt, handle) = bed.handle().await;
     let request = StopRequest::new(attempt, Duration::ZERO, false);
     let status = bed.provider.executor().stop(&handle, &request).await.expect("the provider answers");
@@ -99,7 +99,7 @@ pub(super) async fn work_that_has_not_begun_can_be_stopped(bed: Bed) {
     let _runner = bed.runner().await;
     let (job, attempt, handle) = stopped_before_its_begin(&bed).await;
     bed.cancel(&job, &by_alice().immediate()).await;
-    bed.store.open(Point::AfterSave);
+    bed.gate.open(Point::AfterSave);
     assert_eq!(bed.over_unbegun(&job).await.stops.confirmed, 1);
     confirmed(&stop(&*bed.provider.executor(), attempt, &handle).await);
 }
@@ -112,6 +112,6 @@ pub(super) async fn work_that_was_stopped_before_it_began_never_begins(bed: Bed)
     let _runner = bed.runner().await;
     let (job, ..) = stopped_before_its_begin(&bed).await;
     // The job is not cancelled: the executor has its permit, and sends its begin.
-    bed.store.open(Point::AfterSave);
+    bed.gate.open(Point::AfterSave);
     assert_eq!(bed.over_unbegun(&job).await.job.status, JobStatus::Failed);
 }
