@@ -61,24 +61,9 @@ impl Bed {
 
     /// Runs a node until it is dead by this point; meanwhile something else is done.
     pub(crate) async fn run_and_kill(&self, point: Point, meanwhile: impl Future<Output = ()>) {
-        // A point of a stop is armed when the work runs.
-        let begins = matches!(
-            point.call,
-            "WorkspaceNameLookup"
-                | "FunctionGet"
-                | "FunctionMap"
-                | "FunctionPutInputs"
-                | "FunctionFinishInputs"
-        );
-        if begins {
-            self.arm(point);
-        }
         let mut node = node::start(&self.file, &self.plane.url(), point);
         meanwhile.await;
         if point.side == Side::Provider {
-            if !begins && self.plane.received(point.call) == 0 {
-                self.arm(point);
-            }
             self.plane.until(|plane| plane.stuck() > 0).await;
             node.kill().await.unwrap();
         }
