@@ -27,6 +27,7 @@ use serde_json::json;
 use support::probe::{Hook, Probe};
 use support::provider::{Point, Provider, Remote};
 use support::{Stand, by_alice, detail, many, one, runner, settled, submit, until};
+use tokio::sync::Semaphore;
 
 on_each_store!(
     cancel_and_completion_raced_10_000_times_have_one_outcome_and_true_answers,
@@ -34,6 +35,7 @@ on_each_store!(
     a_job_cancelled_while_queued_is_never_started,
     a_late_output_is_kept_beside_and_is_never_the_result,
     a_cancel_holds_back_sends_while_it_commits,
+    a_cancel_that_was_there_before_the_job_was_registered_holds_its_sends_too,
     ten_thousand_running_jobs_cancelled_leave_nothing,
     a_cancel_of_many_ends_them_all,
     a_harsher_cancel_ends_the_grace_of_running_work,
@@ -281,6 +283,33 @@ async fn a_cancel_holds_back_sends_while_it_commits(stand: Stand) {
         assert_eq!(provider.alive(), []);
     }
     runner.shutdown(support::LONG).await;
+}
+
+/// The job is claimed and registered only while its cancel waits to commit.
+async fn a_cancel_that_was_there_before_the_job_was_registered_holds_its_sends_too(stand: Stand) {
+    let gate = Arc::new(Semaphore::new(0));
+    let provider = Provider::default();
+    let jobs = Jobs::new(Probe::gated(&stand.store, "cancel", &gate));
+    for _ in 0..20 {
+        let id = submit(&jobs, one("remote")).await;
+        let cancel = tokio::spawn({
+            let (jobs, id) = (jobs.clone(), id.clone());
+            async move { jobs.cancel(&id, &by_alice()).await }
+        });
+        tokio::task::yield_now().await;
+        let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+        until(&jobs, &id, |now| now.executions[0].status == ExecutionStatus::Starting).await;
+        // Nothing tells of a request that does not come: what could send it is given its time.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(provider.count("create"), 0, "created while a cancel commits");
+        gate.add_permits(1);
+        cancel.await.unwrap().unwrap();
+        gate.acquire().await.unwrap().forget();
+        settled(&jobs, &id).await;
+        assert_eq!(provider.count("create"), 0, "created after the cancel");
+        runner.shutdown(support::LONG).await;
+    }
+    assert_eq!(jobs.contexts().count(), 0);
 }
 
 async fn ten_thousand_running_jobs_cancelled_leave_nothing(stand: Stand) {

@@ -1,5 +1,6 @@
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -32,6 +33,9 @@ pub struct JobContextManager {
 
 struct Inner {
     contexts: DashMap<JobId, Arc<Scope>, RandomState>,
+    /// Scopes of ids that are not registered while a cancel of them commits here. Registered
+    /// meanwhile, they are the contexts' own, so that the hold reaches them as well.
+    early: Mutex<HashMap<JobId, Arc<Scope>, RandomState>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -56,7 +60,7 @@ impl JobContextManager {
     /// An empty manager on this clock, which serves its contexts' deadlines.
     #[must_use]
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        Self { inner: Arc::new(Inner { contexts: DashMap::default(), clock }) }
+        Self { inner: Arc::new(Inner { contexts: DashMap::default(), early: Mutex::default(), clock }) }
     }
 
     /// Registers a job.
@@ -67,7 +71,7 @@ impl JobContextManager {
         match self.inner.contexts.entry(id.clone()) {
             Entry::Occupied(_) => Err(AlreadyRegistered(id)),
             Entry::Vacant(vacant) => {
-                let scope = Arc::new(Scope::default());
+                let scope = self.early().remove(&id).unwrap_or_default();
                 vacant.insert(Arc::clone(&scope));
                 Ok(JobContext::new(id, scope, self.clone()))
             }
@@ -101,13 +105,29 @@ impl JobContextManager {
         self.inner.contexts.len()
     }
 
-    /// Holds back new sends of this job; `None` when it is not registered here.
+    /// Takes the context of this job, or the one that will be registered, and holds back its sends
+    /// unless `sends_wait` says otherwise.
     ///
     /// # Cancellation safety
     /// Dropping the future lifts the hold.
-    pub(crate) async fn hold(&self, id: &JobId) -> Option<Hold> {
-        let scope = self.scope(id)?;
-        Some(scope.hold().await)
+    pub(crate) async fn hold(&self, id: &JobId, sends_wait: bool) -> Held {
+        let mut held = match self.inner.contexts.entry(id.clone()) {
+            Entry::Occupied(registered) => {
+                Held { hold: None, scope: Arc::clone(registered.get()), early: None }
+            }
+            Entry::Vacant(_) => {
+                let scope = Arc::clone(self.early().entry(id.clone()).or_default());
+                Held { hold: None, scope, early: Some((id.clone(), self.clone())) }
+            }
+        };
+        if sends_wait {
+            held.hold = Some(held.scope.hold().await);
+        }
+        held
+    }
+
+    fn early(&self) -> MutexGuard<'_, HashMap<JobId, Arc<Scope>, RandomState>> {
+        self.inner.early.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn scope(&self, id: &JobId) -> Option<Arc<Scope>> {
@@ -120,6 +140,42 @@ impl JobContextManager {
 
     pub(super) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.inner.clock)
+    }
+}
+
+/// A job's context, registered or not, while a cancel of it commits.
+pub(crate) struct Held {
+    hold: Option<Hold>,
+    scope: Arc<Scope>,
+    /// What is to be forgotten after it, if the id was not registered.
+    early: Option<(JobId, JobContextManager)>,
+}
+
+impl Held {
+    /// Ends the context that was registered when the hold began, or has been since. Tells whether
+    /// there is one.
+    pub(crate) fn cancel(&self, reason: CancelReason) -> bool {
+        self.scope.cancel(reason);
+        let is_context = |(id, manager): &(JobId, JobContextManager)| {
+            manager.scope(id).is_some_and(|scope| Arc::ptr_eq(&scope, &self.scope))
+        };
+        self.early.as_ref().is_none_or(is_context)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.hold = None;
+        if let Some((id, manager)) = self.early.take() {
+            let mut early = manager.early();
+            // Others may hold it as well; the map and this one are two.
+            if early
+                .get(&id)
+                .is_some_and(|scope| Arc::ptr_eq(scope, &self.scope) && Arc::strong_count(scope) <= 2)
+            {
+                early.remove(&id);
+            }
+        }
     }
 }
 

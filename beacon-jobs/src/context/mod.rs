@@ -21,6 +21,7 @@ mod gate;
 mod manager;
 mod scope;
 
+pub(crate) use manager::Held;
 pub use manager::{AlreadyRegistered, JobContextManager};
 pub use scope::JobContext;
 pub(crate) use scope::Scope;

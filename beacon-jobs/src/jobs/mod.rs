@@ -13,7 +13,7 @@ pub use settle::Settled;
 
 use crate::cancel::{CancelOutcome, CancelReason, CancelRequest};
 use crate::clock::{Clock, SystemClock};
-use crate::context::JobContextManager;
+use crate::context::{Held, JobContextManager};
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
 use crate::id::{IdSource, JobId, RandomIds};
@@ -224,15 +224,9 @@ impl Jobs {
     /// next poll. Cancel again to know.
     pub async fn cancel(&self, id: &JobId, request: &CancelRequest) -> Result<CancelAnswer> {
         request.check()?;
-        let hold = if is_broken(Mutation::CancelDoesNotHoldSends) {
-            None
-        } else {
-            self.inner.contexts.hold(id).await
-        };
+        let held = self.inner.contexts.hold(id, !is_broken(Mutation::CancelDoesNotHoldSends)).await;
         let outcome = self.inner.store.cancel(id, request).await?;
-        let answer = self.act_on(id, outcome);
-        drop(hold);
-        Ok(answer)
+        Ok(self.act_on(&held, outcome))
     }
 
     /// Cancels many jobs in one commit, and answers for each in the order asked.
@@ -244,24 +238,22 @@ impl Jobs {
     /// As [`cancel`](Self::cancel).
     pub async fn cancel_many(&self, ids: &[JobId], request: &CancelRequest) -> Result<Vec<CancelAnswer>> {
         request.check()?;
-        let holds = join_all(ids.iter().map(|id| self.inner.contexts.hold(id))).await;
+        let held = join_all(ids.iter().map(|id| self.inner.contexts.hold(id, true))).await;
         let outcomes = self.inner.store.cancel_many(ids, request).await?;
-        let answers = ids.iter().zip(outcomes).map(|(id, outcome)| self.act_on(id, outcome)).collect();
-        drop(holds);
-        Ok(answers)
+        Ok(held.iter().zip(outcomes).map(|(held, outcome)| self.act_on(held, outcome)).collect())
     }
 
-    /// Tells this process's contexts and runners of a cancel.
-    fn act_on(&self, id: &JobId, outcome: CancelOutcome) -> CancelAnswer {
+    /// Tells this process's contexts and runners of a cancel, while its sends are held back.
+    fn act_on(&self, held: &Held, outcome: CancelOutcome) -> CancelAnswer {
         let context_cancelled = match &outcome {
             CancelOutcome::Cancelled { record, opened, .. } => {
-                let live = self.inner.contexts.cancel(id, CancelReason::of(record));
+                let live = held.cancel(CancelReason::of(record));
                 self.drive(opened);
                 live
             }
             CancelOutcome::AlreadyCancelled { record, escalation, .. } => {
                 // The first cancel may have been taken by another process, or its answer lost.
-                self.inner.contexts.cancel(id, CancelReason::of(record));
+                held.cancel(CancelReason::of(record));
                 if let Some(escalation) = escalation {
                     self.drive(&escalation.hastened);
                 }
