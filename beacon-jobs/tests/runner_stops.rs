@@ -12,9 +12,12 @@
 #[macro_use]
 mod support;
 
+use beacon_jobs::cancel::StopMode;
 use beacon_jobs::executor::Reach;
 use beacon_jobs::host::ProcessIdentity;
-use beacon_jobs::store::{CloseStop, CloseStopOutcome};
+use beacon_jobs::stop::StopRequest;
+use beacon_jobs::store::{CloseStop, CloseStopOutcome, StopAnswer, StopUpdate};
+use serde_json::Value;
 use support::prelude::*;
 use tokio::sync::Semaphore;
 
@@ -27,6 +30,10 @@ on_each_store!(
     h10_a_retry_waits_until_the_older_compute_has_ended,
     h10_an_older_stop_that_never_settles_fails_the_execution,
     h11_a_stop_is_driven_through_errors_and_acknowledgements,
+    a_stop_call_is_told_what_the_one_before_it_showed,
+    a_stop_call_is_told_what_another_process_saw,
+    what_was_asked_during_a_stop_call_is_told_what_that_call_showed,
+    overdue_is_nothing_while_the_grace_runs_and_grows_after_it,
     a_timeout_stops_the_attempt_and_tries_again,
     a_job_out_of_time_fails_and_is_stopped,
     a_blocking_closure_is_unconfirmable_until_it_returns,
@@ -183,6 +190,91 @@ async fn h11_a_stop_is_driven_through_errors_and_acknowledgements(stand: Stand) 
     assert_eq!(end.stops.confirmed, 1);
     assert!(provider.count("stop") >= 10, "{:?}", provider.calls());
     assert_eq!(provider.alive(), []);
+    runner.shutdown(LONG).await;
+}
+
+fn shown(provider: &Provider) -> Vec<Option<Value>> {
+    provider.told().into_iter().map(|request| request.evidence).collect()
+}
+
+async fn a_stop_call_is_told_what_the_one_before_it_showed(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    let id = submit(&jobs, one("remote")).await;
+    provider.wait_alive(1).await;
+    provider.acknowledge_stops(3);
+    jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+    settled(&jobs, &id).await;
+    let heard = |count| Some(json!({ "heard": count }));
+    assert_eq!(shown(&provider)[..4], [None, heard(1), heard(2), heard(3)]);
+    runner.shutdown(LONG).await;
+}
+
+async fn a_stop_call_is_told_what_another_process_saw(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let id = submit(&jobs, one("remote")).await;
+    let lost = LostNode::begin(&stand.store, ProcessIdentity::current()).await;
+    jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+    let evidence = json!({ "containers": ["c-7"] });
+    let update = StopUpdate {
+        attempt: lost.attempt,
+        seen_seal: None,
+        seen_confirmed: false,
+        answer: StopAnswer::Acknowledged { evidence: evidence.clone() },
+        due_in: std::time::Duration::ZERO,
+        watch: false,
+    };
+    stand.store.record_stops(&[update]).await.unwrap();
+    lost.abandon(&stand.store).await;
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    settled(&jobs, &id).await;
+    assert_eq!(shown(&provider)[0], Some(evidence));
+    runner.shutdown(LONG).await;
+}
+
+async fn what_was_asked_during_a_stop_call_is_told_what_that_call_showed(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    let id = submit(&jobs, one("remote")).await;
+    provider.wait_alive(1).await;
+    provider.acknowledge_stops(1);
+    provider.hold(Point::Stop);
+    jobs.cancel(&id, &by_alice().with_grace(LONG)).await.unwrap();
+    provider.reached(Point::Stop).await;
+    // What it hastens was read while nothing was known.
+    jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+    provider.release();
+    settled(&jobs, &id).await;
+    let told = provider.told();
+    let second = (told[1].mode, &told[1].evidence);
+    assert_eq!(second, (StopMode::Immediate, &Some(json!({ "heard": 1 }))));
+    runner.shutdown(LONG).await;
+}
+
+async fn overdue_is_nothing_while_the_grace_runs_and_grows_after_it(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
+    let id = submit(&jobs, one("remote")).await;
+    provider.wait_alive(1).await;
+    provider.stubborn(true);
+    jobs.cancel(&id, &by_alice().with_grace(LONG)).await.unwrap();
+    provider.wait("stop calls", |state| (state.told().len() > 2).then_some(())).await;
+    jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+    let grown = |told: &[StopRequest]| {
+        let mut forced = told.iter().filter(|request| request.grace.is_zero()).map(|request| request.overdue);
+        let first = forced.next()?;
+        forced.next_back().filter(|last| *last > first)
+    };
+    provider.wait("a call that is told more", |state| grown(state.told())).await;
+    for request in provider.told() {
+        assert!(request.grace.is_zero() || request.overdue.is_zero(), "{request:?}");
+    }
+    provider.stubborn(false);
+    settled(&jobs, &id).await;
     runner.shutdown(LONG).await;
 }
 

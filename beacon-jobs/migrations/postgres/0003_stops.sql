@@ -3,14 +3,14 @@
 -- Stops as work items, in the order asked, with what is known of those who minted the attempts.
 CREATE FUNCTION @.beacon_items(p_execution BIGINT[], p_number INTEGER[], p_now TIMESTAMPTZ) RETURNS TABLE (
     job TEXT, execution BIGINT, attempt UUID, executor TEXT, incarnation UUID, handle TEXT, sealed_by TEXT,
-    state TEXT, mode TEXT, force_at TIMESTAMPTZ, requested_at TIMESTAMPTZ, tries INTEGER, at TIMESTAMPTZ,
-    lease_until TIMESTAMPTZ, ended_at TIMESTAMPTZ, ended_how TEXT, host TEXT
+    state TEXT, mode TEXT, force_at TIMESTAMPTZ, requested_at TIMESTAMPTZ, tries INTEGER, evidence TEXT,
+    at TIMESTAMPTZ, lease_until TIMESTAMPTZ, ended_at TIMESTAMPTZ, ended_how TEXT, host TEXT
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
     SELECT j.id::text, t.execution, a.id, t.executor::text, a.incarnation, a.handle, a.sealed_by, t.state, t.mode, t.force_at,
-        t.requested_at, t.tries, p_now, n.lease_until, n.ended_at, n.ended_how, n.host
+        t.requested_at, t.tries, t.evidence, p_now, n.lease_until, n.ended_at, n.ended_how, n.host
     FROM unnest(p_execution, p_number) WITH ORDINALITY AS w (execution, number, place)
     JOIN @.beacon_stops t ON t.execution = w.execution AND t.number = w.number
     JOIN @.beacon_attempts a ON a.execution = w.execution AND a.number = w.number
@@ -26,8 +26,8 @@ CREATE FUNCTION @.beacon_cancel(
     p_token UUID, p_channel TEXT, p_from TEXT
 ) RETURNS TABLE (
     job TEXT, execution BIGINT, attempt UUID, executor TEXT, incarnation UUID, handle TEXT, sealed_by TEXT,
-    state TEXT, mode TEXT, force_at TIMESTAMPTZ, requested_at TIMESTAMPTZ, tries INTEGER, at TIMESTAMPTZ,
-    lease_until TIMESTAMPTZ, ended_at TIMESTAMPTZ, ended_how TEXT, host TEXT,
+    state TEXT, mode TEXT, force_at TIMESTAMPTZ, requested_at TIMESTAMPTZ, tries INTEGER, evidence TEXT,
+    at TIMESTAMPTZ, lease_until TIMESTAMPTZ, ended_at TIMESTAMPTZ, ended_how TEXT, host TEXT,
     outcome TEXT, status TEXT, cancelled_from TEXT, cancelled_at TIMESTAMPTZ, cancelled_by TEXT, reason TEXT,
     cancel_mode TEXT, executions_cancelled INTEGER, stops TEXT
 ) LANGUAGE plpgsql
@@ -107,7 +107,7 @@ BEGIN
                 FROM live l
             )
             SELECT p_job, l.execution, l.id, l.executor::text, l.incarnation, l.handle, l.sealed_by, 'requested', p_mode,
-                v_now + p_grace, v_now, 0, v_now, n.lease_until, n.ended_at, n.ended_how, n.host,
+                v_now + p_grace, v_now, 0, NULL::text, v_now, n.lease_until, n.ended_at, n.ended_how, n.host,
                 NULL::text, NULL::text, NULL::text, NULL::timestamptz, NULL::text, NULL::text, NULL::text, NULL::integer,
                 NULL::text
             FROM (SELECT * FROM live ORDER BY execution LIMIT p_most) l
@@ -144,8 +144,8 @@ BEGIN
         PERFORM pg_notify(p_channel, json_build_object('from', p_from, 'cancelled', json_build_array(p_job))::text);
     END IF;
     RETURN QUERY SELECT NULL::text, NULL::bigint, NULL::uuid, NULL::text, NULL::uuid, NULL::text, NULL::text, NULL::text,
-        NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::integer, NULL::timestamptz, NULL::timestamptz,
-        NULL::timestamptz, NULL::text, NULL::text,
+        NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::integer, NULL::text, NULL::timestamptz,
+        NULL::timestamptz, NULL::timestamptz, NULL::text, NULL::text,
         outcome, v_job.status::text, v_job.cancelled_from, v_job.finished_at, v_job.cancelled_by, v_job.cancel_reason,
         v_job.cancel_mode, v_job.executions_cancelled,
         CASE
@@ -162,8 +162,8 @@ CREATE FUNCTION @.beacon_take_stops(
     p_executors TEXT[], p_hold INTERVAL, p_limit BIGINT, p_bound TEXT[], p_here TEXT, p_missing INTERVAL
 ) RETURNS TABLE (
     job TEXT, execution BIGINT, attempt UUID, executor TEXT, incarnation UUID, handle TEXT, sealed_by TEXT,
-    state TEXT, mode TEXT, force_at TIMESTAMPTZ, requested_at TIMESTAMPTZ, tries INTEGER, at TIMESTAMPTZ,
-    lease_until TIMESTAMPTZ, ended_at TIMESTAMPTZ, ended_how TEXT, host TEXT
+    state TEXT, mode TEXT, force_at TIMESTAMPTZ, requested_at TIMESTAMPTZ, tries INTEGER, evidence TEXT,
+    at TIMESTAMPTZ, lease_until TIMESTAMPTZ, ended_at TIMESTAMPTZ, ended_how TEXT, host TEXT
 ) LANGUAGE plpgsql
 @plan
 AS $$

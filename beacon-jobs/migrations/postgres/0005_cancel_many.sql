@@ -11,8 +11,8 @@ CREATE FUNCTION @.beacon_cancel_many(
     p_token UUID, p_channel TEXT, p_from TEXT
 ) RETURNS TABLE (
     job TEXT, execution BIGINT, attempt UUID, executor TEXT, incarnation UUID, handle TEXT, sealed_by TEXT,
-    state TEXT, mode TEXT, force_at TIMESTAMPTZ, requested_at TIMESTAMPTZ, tries INTEGER, at TIMESTAMPTZ,
-    lease_until TIMESTAMPTZ, ended_at TIMESTAMPTZ, ended_how TEXT, host TEXT,
+    state TEXT, mode TEXT, force_at TIMESTAMPTZ, requested_at TIMESTAMPTZ, tries INTEGER, evidence TEXT,
+    at TIMESTAMPTZ, lease_until TIMESTAMPTZ, ended_at TIMESTAMPTZ, ended_how TEXT, host TEXT,
     outcome TEXT, status TEXT, cancelled_from TEXT, cancelled_at TIMESTAMPTZ, cancelled_by TEXT, reason TEXT,
     cancel_mode TEXT, executions_cancelled INTEGER, stops TEXT,
     place BIGINT
@@ -104,8 +104,8 @@ BEGIN
     END IF;
     RETURN QUERY
     SELECT NULL::text, NULL::bigint, NULL::uuid, NULL::text, NULL::uuid, NULL::text, NULL::text, NULL::text,
-        NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::integer, NULL::timestamptz, NULL::timestamptz,
-        NULL::timestamptz, NULL::text, NULL::text,
+        NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::integer, NULL::text, NULL::timestamptz,
+        NULL::timestamptz, NULL::timestamptz, NULL::text, NULL::text,
         'cancelled', 'cancelled', w.status, v_now, p_actor, p_reason, p_mode, w.changed::integer,
         CASE
             WHEN w.seq = ANY (v_stopped) THEN @.beacon_stop_counts(w.seq)

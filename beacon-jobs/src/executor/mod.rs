@@ -32,7 +32,10 @@ use crate::stop::{Handle, StopError, StopRequest, StopStatus};
 ///   await between the reply that brought the handle and that call. A two-step executor creates
 ///   inert work, saves the handle, and only then begins.
 /// - Inside one attempt such a request is not repeated, unless the provider deduplicates it.
-/// - When `save_handle` or `starting` refuses, nothing further is begun: return the error.
+/// - When `save_handle` or `starting` refuses, nothing further is begun: return the error. Only work
+///   that has begun already may be watched on, for what it saves while its grace lasts.
+/// - A handle may be saved again when more is known of where the work is; whatever was saved once is
+///   enough to stop it.
 /// - With a [saved handle](ExecutionContext::saved_handle) `execute` only observes. If the provider
 ///   shows that the attempt never began, or cannot say, it returns [`ExecuteError::interrupted`].
 /// - Outside of `starting` and `save_handle` the future may be dropped at any await.

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
@@ -140,11 +140,13 @@ impl StopDriver {
             let attempt = item.attempt;
             let mut next = Some(item);
             while let Some(item) = next {
-                driver.call(item).await;
+                let shown = driver.call(item).await;
                 let mut driven = driver.driven_map();
                 next = driven.get_mut(&attempt).and_then(Option::take);
-                if next.is_none() {
-                    driven.remove(&attempt);
+                match &mut next {
+                    // It may have been read before that was recorded.
+                    Some(waited) => waited.evidence = shown.or(waited.evidence.take()),
+                    None => drop(driven.remove(&attempt)),
                 }
             }
         });
@@ -154,12 +156,14 @@ impl StopDriver {
         self.driven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn call(&self, mut item: StopItem) {
+    /// Makes one stop call, and returns the evidence that it brought.
+    async fn call(&self, mut item: StopItem) -> Option<Value> {
         let node = &self.node;
-        let Some(executor) = node.executors.get(&item.executor).map(Arc::clone) else { return };
+        let executor = node.executors.get(&item.executor).map(Arc::clone)?;
         let capabilities = executor.capabilities();
         if capabilities.reach == Reach::ThisHost && item.host != node.host {
-            return self.leave_to_its_host(&item, &capabilities).await;
+            self.leave_to_its_host(&item, &capabilities).await;
+            return None;
         }
         if matches!(item.sealed, None | Some(SealedBy::Time)) {
             let sealed = self.seal(&item, &capabilities).await;
@@ -169,16 +173,23 @@ impl StopDriver {
                 // Its minter may have saved a handle since the item was read. Sealed, it will not save
                 // another one, so what is read now is the truth; the seal made the stop due at once.
                 node.wake.stops.notify_one();
-                return;
+                return None;
             }
         }
         let (answer, ask_again) = match (&item.handle, item.sealed) {
             // Its minter is about to save a handle or to seal it; both make the stop due at once.
-            (None, None) => return,
+            (None, None) => return None,
             (None, Some(_)) => never_saved(&capabilities),
             (Some(_), _) => self.ask(&*executor, &item, &capabilities).await,
         };
+        let shown = match &answer {
+            StopAnswer::Acknowledged { evidence } | StopAnswer::Ended { evidence, .. } => {
+                Some(evidence.clone())
+            }
+            StopAnswer::Nothing { .. } | StopAnswer::Unconfirmed { .. } => None,
+        };
         self.record(&item, &capabilities, answer, self.due_in(&item, ask_again)).await;
+        shown
     }
 
     async fn record(
@@ -265,8 +276,10 @@ impl StopDriver {
         };
         let Some(handle) = &item.handle else { return nothing("no handle was saved".to_owned()) };
         let Ok(_permit) = self.calls.acquire().await else { return nothing("the runner ends".to_owned()) };
-        let request =
-            StopRequest::new(item.attempt, until(node.clock(), item.force_at), item.sealed.is_some());
+        let (grace, overdue) = around(node.clock().now(), item.force_at);
+        let request = StopRequest::new(item.attempt, grace, item.sealed.is_some())
+            .with_overdue(overdue)
+            .with_evidence(item.evidence.clone());
         let call = executor.stop(handle, &request);
         match within(node.clock(), node.options.stop_call_limit, call).await {
             Some(Ok(StopStatus::Confirmed { evidence })) => {
@@ -319,6 +332,12 @@ impl StopDriver {
             self.node.wake.stops.notify_one();
         }
     }
+}
+
+/// How long it is until a time, and for how long it has passed: one of them is zero.
+fn around(now: OffsetDateTime, at: OffsetDateTime) -> (Duration, Duration) {
+    let span = |span: time::Duration| Duration::try_from(span).unwrap_or_default();
+    (span(at - now), span(now - at))
 }
 
 /// The stop of a sealed attempt for which no handle was ever saved.

@@ -2,6 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::{Handle, StopState};
@@ -69,6 +70,8 @@ pub struct StopItem {
     pub requested_at: OffsetDateTime,
     /// How many answers were recorded so far.
     pub tries: u32,
+    /// The evidence of the last recorded answer that held some.
+    pub evidence: Option<Value>,
     /// When the store read all this: the one time that says, on another clock, how long ago or how
     /// soon the others are.
     pub read_at: OffsetDateTime,

@@ -8,7 +8,7 @@ use crate::cancel::StopMode;
 use crate::id::AttemptId;
 
 /// What an executor is asked when it shall stop an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StopRequest {
     /// The attempt, for executors that label their work with it.
@@ -18,16 +18,40 @@ pub struct StopRequest {
     /// How long from now the work may still save itself; zero means force now. A later call may
     /// shorten it.
     pub grace: Duration,
+    /// For how long the grace has been over, as this node's clock shows it: zero while it runs. By it
+    /// an executor turns to stronger means where force was asked for in vain.
+    pub overdue: Duration,
     /// Whether no request that creates or begins this attempt can still arrive at the provider.
     pub sealed: bool,
+    /// The evidence of the last recorded answer for this attempt that held some, whichever process
+    /// it was given to: so that what was seen once (the ids of containers) can be carried on. It is
+    /// as the executor gave it, but for that of a confirmed stop, to which `sealed_by` is added.
+    /// An answer that came after the executor's
+    /// [`confirm_limit`](crate::executor::Capabilities::confirm_limit) without a confirmation is
+    /// recorded without its evidence.
+    pub evidence: Option<Value>,
 }
 
 impl StopRequest {
-    /// A request for this attempt with this much grace.
+    /// A request for this attempt with this much grace, of which none is over, and without evidence.
     #[must_use]
     pub const fn new(attempt: AttemptId, grace: Duration, sealed: bool) -> Self {
         let mode = if grace.is_zero() { StopMode::Immediate } else { StopMode::Graceful };
-        Self { attempt, mode, grace, sealed }
+        Self { attempt, mode, grace, overdue: Duration::ZERO, sealed, evidence: None }
+    }
+
+    /// Sets for how long the grace has been over.
+    #[must_use]
+    pub const fn with_overdue(mut self, overdue: Duration) -> Self {
+        self.overdue = overdue;
+        self
+    }
+
+    /// Sets the evidence of the last answer.
+    #[must_use]
+    pub fn with_evidence(mut self, evidence: Option<Value>) -> Self {
+        self.evidence = evidence;
+        self
     }
 }
 

@@ -10,6 +10,8 @@ mod rules;
 mod signal;
 #[cfg(feature = "conformance")]
 pub mod snapshot;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod stops;

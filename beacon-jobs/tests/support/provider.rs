@@ -29,12 +29,16 @@ pub enum Point {
     AfterSave,
     /// The begin request is on its way.
     Begin,
+    /// The stop request is on its way.
+    Stop,
 }
 
 #[derive(Default)]
 struct State {
     work: BTreeMap<AttemptId, Work>,
     calls: Vec<String>,
+    /// What the stop calls were told, in order.
+    told: Vec<StopRequest>,
     hold: Option<Point>,
     reached: Option<Point>,
     stop_errors: u32,
@@ -135,6 +139,11 @@ impl Provider {
         self.with(|state| State2(state).alive())
     }
 
+    /// What the stop calls were told, in order.
+    pub fn told(&self) -> Vec<StopRequest> {
+        self.with(|state| state.told.clone())
+    }
+
     pub fn calls(&self) -> Vec<String> {
         self.with(|state| state.calls.clone())
     }
@@ -153,7 +162,12 @@ impl Provider {
     }
 
     async fn pass(&self, point: Point) {
-        self.with(|state| state.reached = Some(point));
+        // A stop that is not held must not hide what is.
+        self.with(|state| {
+            if point != Point::Stop || state.hold == Some(point) {
+                state.reached = Some(point);
+            }
+        });
         self.wait(&format!("past {point:?}"), |state| (state.0.hold != Some(point)).then_some(())).await;
     }
 
@@ -172,6 +186,10 @@ impl State2<'_> {
 
     pub fn alive(&self) -> Vec<AttemptId> {
         self.0.work.iter().filter(|(_, work)| **work == Work::Alive).map(|(id, _)| *id).collect()
+    }
+
+    pub fn told(&self) -> &[StopRequest] {
+        &self.0.told
     }
 
     pub fn first(&self) -> Option<AttemptId> {
@@ -282,7 +300,11 @@ impl Executor for Remote {
     async fn stop(&self, handle: &Handle, request: &StopRequest) -> Result<StopStatus, StopError> {
         let attempt: AttemptId = serde_json::from_value(handle.as_value()["object"].clone()).unwrap();
         assert_eq!(attempt, request.attempt);
-        self.provider.call("stop");
+        self.provider.with(|state| {
+            state.calls.push("stop".to_owned());
+            state.told.push(request.clone());
+        });
+        self.provider.pass(Point::Stop).await;
         self.provider.with(|state| {
             if state.stop_errors > 0 {
                 state.stop_errors -= 1;
@@ -291,7 +313,7 @@ impl Executor for Remote {
             if state.acknowledge > 0 || state.stubborn {
                 state.acknowledge = state.acknowledge.saturating_sub(1);
                 return Ok(StopStatus::Acknowledged {
-                    evidence: json!("heard"),
+                    evidence: json!({ "heard": state.told.len() }),
                     ask_again: Duration::from_millis(10),
                 });
             }

@@ -1,26 +1,11 @@
 //! Taking jobs, and giving them back.
 
-use time::OffsetDateTime;
-
-use super::codec::{Cells, epoch};
-use super::error::Fault;
 use super::link::{Call, Nature};
 use super::source::{Lane, Source};
-use super::sql::Statement;
+use super::statements::Statement;
 use crate::id::JobId;
-use crate::job::{ExecutionSpec, JobSpec};
-use crate::stop::StopState;
-use crate::store::{Claim, ClaimedExecution, ClaimedJob, Fence, PastAttempt, Release, Signal};
-
-/// A job that was taken, without its executions. Those are read after the commit: they may be
-/// many, and a cancel must not wait for that.
-struct Taken {
-    seq: i64,
-    id: JobId,
-    fence: Fence,
-    started_at: OffsetDateTime,
-    rules: JobSpec,
-}
+use crate::store::sql::{Cells, Fault, Taken, claimed, epoch};
+use crate::store::{Claim, ClaimedJob, Release, Signal};
 
 /// Takes queued jobs, or with `over` those that nobody alive holds.
 pub(super) async fn take(
@@ -35,19 +20,8 @@ pub(super) async fn take(
         .bind(over)
         .bind(claim.running.iter().map(JobId::as_str).collect::<Vec<_>>());
     let answer = source.run(Lane::Common, Nature::Once, &call).await?;
-    let mut taken = answer
-        .rows()
-        .map(|row| {
-            Ok(Taken {
-                seq: row.long(0)?,
-                id: row.job(1)?,
-                fence: Fence { incarnation: claim.incarnation, epoch: row.long_count(2)? },
-                started_at: row.time(3)?,
-                rules: row.json(4)?,
-            })
-        })
-        .collect::<Result<Vec<_>, Fault>>()
-        .map_err(Fault::after_commit)?;
+    let taken = answer.rows().map(|row| Taken::read(row, claim.incarnation));
+    let mut taken = taken.collect::<Result<Vec<_>, _>>().map_err(Fault::after_commit)?;
     taken.sort_by_key(|job| job.seq);
     let signals = taken.iter().map(|job| Signal::Job(job.id.clone())).collect();
     // The jobs are taken: who cannot be told must ask what it holds.
@@ -82,30 +56,14 @@ async fn with_executions(
         })
         .collect();
     for row in answer.rows() {
-        let place: usize = row.long_count(0)?;
+        let place: usize = row.count(0)?;
         if let Some(job) = place.checked_sub(1).and_then(|place| jobs.get_mut(place)) {
             job.read_at = row.time(10)?;
-            job.executions.push(execution(&row)?);
+            job.executions.push(claimed(row, 1)?);
         }
     }
     jobs.retain(|job| !job.executions.is_empty());
     Ok(jobs)
-}
-
-fn execution(row: &Cells<'_>) -> Result<ClaimedExecution, Fault> {
-    let mut spec: ExecutionSpec = row.json(3)?;
-    spec.input = row.json(4)?;
-    let last_attempt = match row.get::<Option<i32>>(5)? {
-        None => None,
-        Some(_) => Some(PastAttempt {
-            id: row.attempt(6)?,
-            number: row.count(5)?,
-            started_at: row.time(7)?,
-            handle: row.optional_json(8)?,
-            stop: row.optional_word(9)?.unwrap_or(StopState::NotNeeded),
-        }),
-    };
-    Ok(ClaimedExecution { spec, status: row.status(1)?, counted_attempts: row.count(2)?, last_attempt })
 }
 
 pub(super) async fn release(source: &Source, release: &Release) -> Result<(bool, Vec<Signal>), Fault> {
@@ -120,11 +78,11 @@ pub(super) async fn release(source: &Source, release: &Release) -> Result<(bool,
     let answer = source.run(Lane::Common, Nature::Once, &call).await?;
     let row = answer.row()?;
     let mut signals = Vec::new();
-    let released = row.get(0)?;
+    let released = row.flag(0)?;
     if released {
         signals.push(Signal::Queued);
     }
-    if row.get(1)? {
+    if row.flag(1)? {
         signals.push(Signal::StopsDue);
     }
     Ok((released, signals))

@@ -1,21 +1,22 @@
 //! The ends of whole jobs: cancel and outcome. One statement each, however many executions.
 
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::codec::{Cells, interval, json, text};
-use super::error::Fault;
+use super::codec::interval;
 use super::link::{Answer, Call, Nature};
 use super::source::{Lane, Source};
-use super::sql::Statement;
+use super::statements::Statement;
 use super::stops;
 use crate::cancel::{Actor, CancelOutcome, CancelRequest, Escalation, StopMode};
 use crate::id::JobId;
-use crate::job::{Cancellation, Failure, FailureKind};
+use crate::job::{Failure, FailureKind};
 use crate::stop::StopItem;
+use crate::store::sql::{self, Cells, Fault, json, text};
 use crate::store::{FinishJob, FinishJobOutcome, Refusal, Signal};
 
 /// How many columns of a cancel's rows are those of a stop; the outcome's are after them.
-const ITEM: usize = 17;
+const ITEM: usize = 18;
 
 /// What a cancel carries besides its jobs.
 pub(super) struct Wish<'a> {
@@ -56,7 +57,7 @@ impl Wish<'_> {
 pub(super) fn cancelled(id: &JobId, answer: &Answer) -> Result<(CancelOutcome, Vec<Signal>), Fault> {
     let mut rows = answer.rows();
     let last = rows.next_back().ok_or_else(|| Fault::corrupt("a cancel brought no row"))?;
-    outcome(id, &last, stops::readable(rows.map(|row| stops::item(&row))))
+    outcome(id, last, sql::readable(rows.map(stops::item)))
 }
 
 /// Reads what became of each of many cancels.
@@ -64,10 +65,10 @@ pub(super) fn many_cancelled(
     ids: &[JobId],
     answer: &Answer,
 ) -> Result<(Vec<CancelOutcome>, Vec<Signal>), Fault> {
-    let mut items: Vec<Vec<Cells<'_>>> = Vec::new();
+    let mut items: Vec<Vec<&PgRow>> = Vec::new();
     items.resize_with(ids.len(), Vec::new);
     for row in answer.rows() {
-        let place: usize = row.long_count(ITEM + 9)?;
+        let place: usize = row.count(ITEM + 9)?;
         if let Some(of_job) = place.checked_sub(1).and_then(|place| items.get_mut(place)) {
             of_job.push(row);
         }
@@ -76,48 +77,37 @@ pub(super) fn many_cancelled(
     let mut signals = Vec::new();
     for (id, mut rows) in ids.iter().zip(items) {
         let last = rows.pop().ok_or_else(|| Fault::corrupt("a cancel brought no row"))?;
-        let items = stops::readable(rows.iter().map(stops::item));
-        let (outcome, told) = outcome(id, &last, items)?;
+        let items = sql::readable(rows.into_iter().map(stops::item));
+        let (outcome, told) = outcome(id, last, items)?;
         outcomes.push(outcome);
         signals.extend(told);
     }
     Ok((outcomes, signals))
 }
 
-fn outcome(
-    id: &JobId,
-    last: &Cells<'_>,
-    items: Vec<StopItem>,
-) -> Result<(CancelOutcome, Vec<Signal>), Fault> {
+fn outcome(id: &JobId, last: &PgRow, items: Vec<StopItem>) -> Result<(CancelOutcome, Vec<Signal>), Fault> {
     let told = || vec![Signal::Cancelled(id.clone())];
-    Ok(match last.get(ITEM)? {
+    let record = || {
+        let record = sql::cancellation(last, ITEM + 2)?;
+        let record = record.ok_or_else(|| Fault::corrupt("a cancelled job has no record of it"))?;
+        let stops = stops::counts(last, ITEM + 8, record.executions_cancelled)?;
+        Ok::<_, Fault>((record, stops))
+    };
+    Ok(match last.text(ITEM)? {
         "not_found" => (CancelOutcome::NotFound, Vec::new()),
         "not_yours" => (CancelOutcome::NotYours, Vec::new()),
         "finished" => (CancelOutcome::AlreadyFinished { status: last.word(ITEM + 1)? }, Vec::new()),
         "cancelled" => {
-            let record = record(last)?;
-            let stops = stops::counts(last.get(ITEM + 8)?, record.executions_cancelled)?;
+            let (record, stops) = record()?;
             (CancelOutcome::Cancelled { record, stops, opened: items }, told())
         }
         "before" => {
-            let record = record(last)?;
-            let stops = stops::counts(last.get(ITEM + 8)?, record.executions_cancelled)?;
+            let (record, stops) = record()?;
             let escalation = (!items.is_empty()).then_some(Escalation { hastened: items });
             let signals = if escalation.is_some() { told() } else { Vec::new() };
             (CancelOutcome::AlreadyCancelled { record, stops, escalation }, signals)
         }
         other => return Err(Fault::corrupt(format!("a cancel answered {other}"))),
-    })
-}
-
-fn record(row: &Cells<'_>) -> Result<Cancellation, Fault> {
-    Ok(Cancellation {
-        previous_status: row.word(ITEM + 2)?,
-        cancelled_at: row.time(ITEM + 3)?,
-        cancelled_by: row.get(ITEM + 4)?,
-        reason: row.get(ITEM + 5)?,
-        mode: row.word(ITEM + 6)?,
-        executions_cancelled: row.count(ITEM + 7)?,
     })
 }
 
@@ -129,20 +119,20 @@ pub(super) async fn finish_job(
     let call = Call::new(Statement::FinishJob)
         .bind(finish.job.as_str())
         .bind(finish.fence.incarnation.as_uuid())
-        .bind(super::codec::epoch(finish.fence))
+        .bind(sql::epoch(finish.fence))
         .bind(finish.timed_out.then(|| json(&error)))
         .bind(StopMode::Graceful.as_str())
         .bind(interval(CancelRequest::DEFAULT_GRACE));
     let answer = source.run(Lane::Common, Nature::Repeatable, &call).await?;
     let row = answer.row()?;
-    let outcome = match row.get::<Option<&str>>(0)? {
+    let outcome = match row.optional_text(0)? {
         Some("cancelled") => FinishJobOutcome::Refused(Refusal::Cancelled),
         Some("finished") => FinishJobOutcome::Finished(row.word(1)?),
         Some(_) => FinishJobOutcome::Refused(Refusal::Lost),
         None => match row.optional_word(1)? {
             Some(status) => {
                 let mut signals = vec![Signal::Job(finish.job.clone())];
-                if row.get(2)? {
+                if row.flag(2)? {
                     signals.push(Signal::StopsDue);
                 }
                 return Ok((FinishJobOutcome::Finished(status), signals));

@@ -1,20 +1,11 @@
 //! What Postgres says went wrong, and what that means for a caller.
 
-use std::fmt;
 use std::io;
-use std::sync::Arc;
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-use crate::error::{Error, ErrorKind};
-
-/// A failure inside the store, before it is told to one caller or many.
-#[derive(Clone, Debug)]
-pub(super) struct Fault {
-    kind: ErrorKind,
-    what: Arc<str>,
-    source: Option<Arc<sqlx::Error>>,
-}
+use crate::error::ErrorKind;
+use crate::store::sql::{Fault, NOT_MIGRATED};
 
 /// What a failed statement has done to the database, as far as that can be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,25 +18,13 @@ pub(super) enum Trace {
     Unknown,
 }
 
+/// A failure of a statement or a connection.
+pub(super) fn fault(error: sqlx::Error) -> Fault {
+    let known = known(&error);
+    Fault::of(error, known)
+}
+
 impl Fault {
-    pub(super) fn new(kind: ErrorKind, what: impl Into<Arc<str>>) -> Self {
-        Self { kind, what: what.into(), source: None }
-    }
-
-    /// The store holds something unreadable.
-    pub(super) fn corrupt(what: impl Into<Arc<str>>) -> Self {
-        Self::new(ErrorKind::Corrupt, what)
-    }
-
-    /// The task that drove a call went away with its runtime.
-    pub(super) fn stopped() -> Self {
-        Self::new(ErrorKind::OutcomeUnknown, "the runtime that wrote to it was shut down; ask again")
-    }
-
-    pub(super) fn closed() -> Self {
-        Self::new(ErrorKind::Unavailable, "it was closed by this program")
-    }
-
     /// No connection came in time.
     pub(super) fn no_connection() -> Self {
         Self::new(ErrorKind::Unavailable, "no connection became free in time")
@@ -57,32 +36,6 @@ impl Fault {
             Self::new(ErrorKind::OutcomeUnknown, "it did not answer in time; ask again to learn the outcome")
         } else {
             Self::new(ErrorKind::Unavailable, "it did not answer in time")
-        }
-    }
-
-    /// Whether each caller of a failed batch may have better luck alone: the fault can lie in what
-    /// one of them wrote, or in a row that only one of them touches.
-    pub(super) fn may_be_one_callers(&self) -> bool {
-        self.kind == ErrorKind::Corrupt
-    }
-
-    pub(super) fn kind(&self) -> ErrorKind {
-        self.kind
-    }
-
-    pub(super) fn with_kind(self, kind: ErrorKind) -> Self {
-        Self { kind, ..self }
-    }
-
-    /// The same fault, of a write that may have been committed.
-    pub(super) fn with_unknown_outcome(self) -> Self {
-        if self.kind == ErrorKind::OutcomeUnknown {
-            return self;
-        }
-        Self {
-            kind: ErrorKind::OutcomeUnknown,
-            what: format!("{} while it committed; ask again to learn the outcome", self.what).into(),
-            ..self
         }
     }
 
@@ -121,40 +74,21 @@ impl Fault {
         error.code().map(|code| code.into_owned())
     }
 
-    /// The error for a caller; `place` names the database.
-    pub(super) fn error(&self, place: &str) -> Error {
-        let error = Error::new(self.kind, format!("the store in {place}: {}", self.what));
-        match &self.source {
-            Some(source) => error.with_source(Arc::clone(source)),
-            None => error,
-        }
+    /// A read leaves nothing unknown.
+    pub(super) fn of_read(self) -> Self {
+        if self.kind == ErrorKind::OutcomeUnknown { self.with_kind(ErrorKind::Unavailable) } else { self }
     }
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
-    }
-}
-
-impl From<sqlx::Error> for Fault {
-    fn from(error: sqlx::Error) -> Self {
-        let (kind, what) = describe(&error);
-        Self { kind, what: one_line(&what).into(), source: Some(Arc::new(error)) }
-    }
-}
-
-fn describe(error: &sqlx::Error) -> (ErrorKind, String) {
-    use ErrorKind::{Corrupt, Misconfigured, Unavailable};
-    match error {
+/// What is known to be meant.
+fn known(error: &sqlx::Error) -> Option<(ErrorKind, String)> {
+    use ErrorKind::{Misconfigured, Unavailable};
+    Some(match error {
         sqlx::Error::Database(database) => {
             let message = database.message();
             let code = database.code().unwrap_or_default();
             match &*code {
-                "3F000" | "42P01" | "42883" | "42703" | "42704" => (
-                    Misconfigured,
-                    "it has not been migrated for this version; run migrate() on it first".to_owned(),
-                ),
+                "3F000" | "42P01" | "42883" | "42703" | "42704" => (Misconfigured, NOT_MIGRATED.to_owned()),
                 "3D000" | "28000" | "28P01" => {
                     (Misconfigured, format!("it lets this user not in: {message}"))
                 }
@@ -182,7 +116,7 @@ fn describe(error: &sqlx::Error) -> (ErrorKind, String) {
                     Misconfigured,
                     format!("{message}; behind a transaction-pooling proxy set transaction_pooling(true)"),
                 ),
-                _ => (Corrupt, format!("a statement was refused: {message}")),
+                _ => return None,
             }
         }
         sqlx::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -195,18 +129,9 @@ fn describe(error: &sqlx::Error) -> (ErrorKind, String) {
             Misconfigured,
             format!("TLS cannot be agreed on: {error}; look at sslmode, and at the feature postgres-tls"),
         ),
-        sqlx::Error::PoolTimedOut => {
-            (Unavailable, "no connection of the pool became free in time".to_owned())
-        }
-        sqlx::Error::PoolClosed => (Unavailable, "its pool was closed".to_owned()),
         sqlx::Error::Protocol(_) => {
             (Unavailable, "the connection was lost in the middle of a message".to_owned())
         }
-        sqlx::Error::Configuration(error) => (Misconfigured, error.to_string()),
-        other => (Corrupt, other.to_string()),
-    }
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+        _ => return None,
+    })
 }

@@ -12,11 +12,11 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::Core;
-use super::error::Fault;
 use super::source::Source;
 use super::{progress, stops};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stop::StopState;
+use crate::store::sql::Fault;
 use crate::store::{
     FinishExecution, FinishOutcome, SaveHandle, SaveOutcome, Seal, Signal, StartExecution, StartOutcome,
     StopUpdate,

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use super::Core;
 use super::link::{Call, Nature};
 use super::source::{Lane, Source};
-use super::sql::Statement;
+use super::statements::Statement;
 use crate::clock::{Clock, SystemClock};
 use crate::id::JobId;
 use crate::store::Signal;
@@ -160,7 +160,7 @@ async fn send(sending: Sending) {
                 }
             }
         };
-        let call = Call::new(Statement::Notify).bind(&hints.channel).bind(super::codec::json(&message));
+        let call = Call::new(Statement::Notify).bind(&hints.channel).bind(crate::store::sql::json(&message));
         if let Err(fault) = core.source.run(Lane::Common, Nature::Read, &call).await {
             tracing::debug!(%fault, "other nodes were not told of a change; they find it at their next poll");
         }

@@ -6,12 +6,11 @@ use futures_util::TryStreamExt;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::{Arguments, Either, Encode, Executor, Postgres, Type};
 
-use super::codec::Cells;
-use super::error::{Fault, Trace};
+use super::error::{Trace, fault};
 use super::source::{Lane, Lent, Source};
-use super::sql::Statement;
+use super::statements::Statement;
 use crate::clock::{SystemClock, within};
-use crate::error::ErrorKind;
+use crate::store::sql::Fault;
 
 /// How often a statement is tried that others were in the way of.
 const MOST_TRIES: u32 = 6;
@@ -45,7 +44,7 @@ impl Call {
         T: Encode<'q, Postgres> + Type<Postgres>,
     {
         if let Err(error) = self.arguments.add(value) {
-            self.fault = Some(sqlx::Error::Encode(error).into());
+            self.fault = Some(fault(sqlx::Error::Encode(error)));
         }
         self
     }
@@ -59,12 +58,12 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn rows(&self) -> impl DoubleEndedIterator<Item = Cells<'_>> + ExactSizeIterator {
-        self.rows.iter().map(Cells)
+    pub(super) fn rows(&self) -> impl DoubleEndedIterator<Item = &PgRow> + ExactSizeIterator {
+        self.rows.iter()
     }
 
-    pub(super) fn row(&self) -> Result<Cells<'_>, Fault> {
-        self.rows().next().ok_or_else(|| Fault::corrupt("a statement brought no row"))
+    pub(super) fn row(&self) -> Result<&PgRow, Fault> {
+        self.rows.first().ok_or_else(|| Fault::corrupt("a statement brought no row"))
     }
 }
 
@@ -157,7 +156,7 @@ impl Source {
         let is_kept = !(self.is_pooled || (self.is_hosted() && call.is_read()));
         let mut stream = connection.fetch_many(query.persistent(is_kept));
         let mut answer = Answer::default();
-        while let Some(part) = stream.try_next().await? {
+        while let Some(part) = stream.try_next().await.map_err(fault)? {
             *has_answered = true;
             match part {
                 Either::Right(row) => answer.rows.push(row),
@@ -173,7 +172,7 @@ impl Source {
         connection: &mut PgConnection,
         statement: Statement,
     ) -> Result<(), Fault> {
-        connection.execute(sqlx::raw_sql(self.statements.text(statement))).await?;
+        connection.execute(sqlx::raw_sql(self.statements.text(statement))).await.map_err(fault)?;
         Ok(())
     }
 
@@ -275,17 +274,5 @@ impl Work<'_> {
                 Err(if is_unknown { fault.with_unknown_outcome() } else { fault })
             }
         }
-    }
-}
-
-impl Fault {
-    /// A read leaves nothing unknown.
-    fn of_read(self) -> Self {
-        if self.kind() == ErrorKind::OutcomeUnknown { self.with_kind(ErrorKind::Unavailable) } else { self }
-    }
-
-    /// A failure after the commit.
-    pub(super) fn after_commit(self) -> Self {
-        self.with_kind(ErrorKind::OutcomeUnknown)
     }
 }

@@ -24,7 +24,7 @@ mod pending;
 mod progress;
 mod read;
 mod source;
-mod sql;
+mod statements;
 mod stops;
 mod submit;
 #[cfg(test)]
@@ -40,20 +40,20 @@ use sqlx::postgres::PgPool;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use self::codec::{check_depth, check_nul, interval};
+use self::codec::{check_nul, interval};
 use self::ends::Wish;
-use self::error::Fault;
 use self::group::{Finishes, Groups, Records, Saves, Seals, Starts};
 use self::hints::Hints;
 use self::link::{Call, Nature};
 use self::source::{Lane, Source, check_server};
-use self::sql::Statement;
+use self::statements::Statement;
 use self::submit::NewJob;
+use super::sql::{self, Cells, Fault, NOT_MIGRATED};
 use super::{
-    Claim, ClaimedJob, CloseStop, CloseStopOutcome, ExecutionPage, ExecutionResult, FinishExecution,
-    FinishJob, FinishJobOutcome, FinishOutcome, Heartbeat, HeldJob, JobFilter, JobList, JobStore, Joined,
-    NodeEnd, NodeIdentity, NodeRecord, Release, SaveHandle, SaveOutcome, Seal, Signal, SignalSender, Signals,
-    StartExecution, StartOutcome, StopAnswer, StopUpdate, Submission, Submitted, TakeStops,
+    Claim, ClaimedJob, CloseStop, CloseStopOutcome, ExecutionPage, FinishExecution, FinishJob,
+    FinishJobOutcome, FinishOutcome, Heartbeat, HeldJob, JobFilter, JobList, JobStore, Joined, NodeEnd,
+    NodeIdentity, NodeRecord, Release, SaveHandle, SaveOutcome, Seal, Signal, SignalSender, Signals,
+    StartExecution, StartOutcome, StopUpdate, Submission, Submitted, TakeStops,
 };
 use crate::cancel::{Actor, CancelOutcome, CancelRequest};
 use crate::clock::{SystemClock, within};
@@ -182,8 +182,8 @@ impl PostgresStore {
             let call = Call::new(Statement::Check);
             let answer = self.core.source.run(lane, Nature::Read, &call).await?;
             let row = answer.row()?;
-            check_server(row.get(0)?, row.get(1)?, row.get(2)?)?;
-            row.get(3)
+            check_server(row)?;
+            row.flag(3)
         };
         self.read(check.await)
     }
@@ -237,10 +237,7 @@ impl JobStore for PostgresStore {
         let checked = within(&SystemClock, CHECK_LIMIT, self.greet(Lane::Urgent)).await;
         match checked {
             None => self.read(Err(Fault::new(ErrorKind::Unavailable, "it does not answer"))),
-            Some(Ok(false)) => self.read(Err(Fault::new(
-                ErrorKind::Misconfigured,
-                "it has not been migrated for this version; run migrate() on it first",
-            ))),
+            Some(Ok(false)) => self.read(Err(Fault::new(ErrorKind::Misconfigured, NOT_MIGRATED))),
             Some(checked) => checked.map(drop),
         }
     }
@@ -255,8 +252,9 @@ impl JobStore for PostgresStore {
     }
 
     async fn list(&self, filter: &JobFilter) -> Result<JobList> {
-        let listed = read::list(&self.core.source, filter).await?;
-        self.read(listed)
+        let before = sql::before(filter.cursor.as_deref())?;
+        check_nul("owner", filter.owner.as_deref().unwrap_or_default())?;
+        self.read(read::list(&self.core.source, filter, before).await)
     }
 
     async fn audit(&self, id: &JobId) -> Result<Vec<AuditEntry>> {
@@ -313,9 +311,7 @@ impl JobStore for PostgresStore {
     }
 
     async fn save_handles(&self, saves: &[SaveHandle]) -> Result<Vec<SaveOutcome>> {
-        for save in saves {
-            check_depth("handle", save.handle.as_value())?;
-        }
+        sql::check_saves(saves)?;
         group::ask::<Saves>(&self.core, saves.to_vec()).await
     }
 
@@ -324,14 +320,7 @@ impl JobStore for PostgresStore {
     }
 
     async fn finish(&self, finishes: &[FinishExecution]) -> Result<Vec<FinishOutcome>> {
-        for finish in finishes {
-            match &finish.result {
-                ExecutionResult::Completed(output) | ExecutionResult::Failed { output: Some(output), .. } => {
-                    check_depth("output", output)?
-                }
-                ExecutionResult::Failed { output: None, .. } => {}
-            }
-        }
+        sql::check_finishes(finishes)?;
         group::ask::<Finishes>(&self.core, finishes.to_vec()).await
     }
 
@@ -344,14 +333,7 @@ impl JobStore for PostgresStore {
     }
 
     async fn record_stops(&self, updates: &[StopUpdate]) -> Result<Vec<Option<StopState>>> {
-        for update in updates {
-            match &update.answer {
-                StopAnswer::Acknowledged { evidence } | StopAnswer::Ended { evidence, .. } => {
-                    check_depth("evidence", evidence)?;
-                }
-                StopAnswer::Nothing { .. } | StopAnswer::Unconfirmed { .. } => {}
-            }
-        }
+        sql::check_updates(updates)?;
         group::ask::<Records>(&self.core, updates.to_vec()).await
     }
 
@@ -372,23 +354,16 @@ impl JobStore for PostgresStore {
 
     async fn prune(&self, keep: Duration, limit: u32) -> Result<u64> {
         // A few at a time, so that no lock is held for long.
-        const MOST_JOBS: u64 = 100;
+        const MOST_JOBS: u32 = 100;
         const MOST_EXECUTIONS: i64 = 2_000;
-        let mut pruned = 0;
-        loop {
-            let left = u64::from(limit).saturating_sub(pruned).min(MOST_JOBS);
+        sql::prune(limit, |left| async move {
             let call = Call::new(Statement::Prune)
                 .bind(interval(keep))
-                .bind(i64::try_from(left).unwrap_or(i64::MAX))
+                .bind(i64::from(left.min(MOST_JOBS)))
                 .bind(MOST_EXECUTIONS);
             let answer = self.core.source.run(Lane::Common, Nature::Once, &call).await;
-            match answer.and_then(|answer| answer.row()?.long_count(0)) {
-                Ok(0) => return Ok(pruned),
-                Ok(more) => pruned += more,
-                // Those before are deleted, so an error would not be the truth.
-                Err(_) if pruned > 0 => return Ok(pruned),
-                Err(fault) => return self.read(Err(fault)),
-            }
-        }
+            self.read(answer.and_then(|answer| answer.row()?.count(0)))
+        })
+        .await
     }
 }

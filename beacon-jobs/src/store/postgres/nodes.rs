@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use super::codec::{Cells, interval, json, text};
-use super::error::Fault;
+use super::codec::interval;
 use super::link::{Call, Nature};
 use super::source::{Lane, Source};
-use super::sql::Statement;
+use super::statements::Statement;
 use crate::id::IncarnationId;
+use crate::store::sql::{self, Cells, Fault, json, text};
 use crate::store::{Heartbeat, NodeEnd, NodeIdentity, NodeRecord};
-
-/// The word for a node of which nothing more can be learnt.
-pub(super) const ABANDONED: &str = "abandoned";
 
 pub(super) async fn join(source: &Source, node: &NodeIdentity, lease: Duration) -> Result<(), Fault> {
     let call = Call::new(Statement::Join)
@@ -35,29 +32,11 @@ pub(super) async fn heartbeat(
 }
 
 pub(super) async fn end_node(source: &Source, incarnation: IncarnationId, how: NodeEnd) -> Result<(), Fault> {
-    let how = match how {
-        NodeEnd::CleanExit => "clean_exit",
-        NodeEnd::ProcessGone => "process_gone",
-        NodeEnd::Abandoned => ABANDONED,
-    };
-    let call = Call::new(Statement::EndNode).bind(incarnation.as_uuid()).bind(how);
+    let call = Call::new(Statement::EndNode).bind(incarnation.as_uuid()).bind(sql::end_word(how));
     source.run(Lane::Urgent, Nature::Repeatable, &call).await.map(drop)
 }
 
 pub(super) async fn nodes(source: &Source) -> Result<Vec<NodeRecord>, Fault> {
     let answer = source.run(Lane::Common, Nature::Read, &Call::new(Statement::Nodes)).await?;
-    answer.rows().map(|row| record(&row)).collect()
-}
-
-fn record(row: &Cells<'_>) -> Result<NodeRecord, Fault> {
-    Ok(NodeRecord {
-        node: NodeIdentity {
-            incarnation: row.incarnation(0)?,
-            name: row.get(1)?,
-            process: row.json(2)?,
-            executors: row.get(3)?,
-        },
-        lease_until: row.time(4)?,
-        expired: row.get(5)?,
-    })
+    answer.rows().map(|row| sql::node(row, row.time(5)?)).collect()
 }

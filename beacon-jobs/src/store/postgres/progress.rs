@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::codec::{epoch, interval, json};
-use super::error::Fault;
+use super::codec::interval;
 use super::link::{Answer, Call, Nature};
 use super::source::{Lane, Source};
-use super::sql::Statement;
+use super::statements::Statement;
 use crate::cancel::{CancelRequest, StopMode};
 use crate::id::{AttemptId, JobId};
+use crate::store::sql::{Cells, Fault, epoch, json};
 use crate::store::{
     ExecutionResult, Fence, FinishExecution, FinishOutcome, Refusal, SaveHandle, SaveOutcome, Seal, Signal,
     StartExecution, StartOutcome,
@@ -77,13 +78,13 @@ type Done<T> = Result<(Vec<T>, Vec<Signal>), Fault>;
 fn in_order<T: Clone>(
     answer: &Answer,
     count: usize,
-    outcome: impl Fn(&super::codec::Cells<'_>, &str) -> Result<T, Fault>,
+    outcome: impl Fn(&PgRow, &str) -> Result<T, Fault>,
 ) -> Result<Vec<T>, Fault> {
     let mut outcomes = vec![None; count];
     for row in answer.rows() {
-        let place: usize = row.long_count(0)?;
+        let place: usize = row.count(0)?;
         if let Some(slot) = place.checked_sub(1).and_then(|place| outcomes.get_mut(place)) {
-            *slot = Some(outcome(&row, row.get(1)?)?);
+            *slot = Some(outcome(row, row.text(1)?)?);
         }
     }
     let missing = || Fault::corrupt("a batch was answered in part");
@@ -150,7 +151,7 @@ pub(super) async fn seal(source: &Source, seals: &[Seal]) -> Done<()> {
         .bind(seals.iter().map(|seal| seal.attempt.as_uuid()).collect::<Vec<_>>())
         .bind(seals.iter().map(|seal| seal.by.as_str()).collect::<Vec<_>>());
     let answer = source.run(Lane::Common, Nature::Repeatable, &call).await?;
-    let is_due: bool = answer.row()?.get(0)?;
+    let is_due = answer.row()?.flag(0)?;
     Ok((vec![(); seals.len()], is_due.then_some(Signal::StopsDue).into_iter().collect()))
 }
 
@@ -196,7 +197,7 @@ pub(super) async fn finish(source: &Source, finishes: &[FinishExecution]) -> Don
     let mut signals: Vec<_> = finishes.iter().map(|finish| Signal::Job(finish.job.clone())).collect();
     let mut is_due = false;
     for row in answer.rows() {
-        is_due |= row.get::<bool>(2)?;
+        is_due |= row.flag(2)?;
     }
     if is_due {
         signals.push(Signal::StopsDue);

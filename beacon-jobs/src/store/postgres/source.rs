@@ -6,17 +6,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
-use sqlx::{ConnectOptions, Connection, Executor, Postgres, Row};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgRow};
+use sqlx::{ConnectOptions, Connection, Executor, Postgres};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::error::Fault;
-use super::sql::{Statement, Statements};
+use super::error::fault;
+use super::statements::{Statement, Statements};
 use crate::clock::{SystemClock, within};
 use crate::error::{Error, ErrorKind};
+use crate::store::sql::{Cells, Fault};
 
 /// The oldest server version that will do.
-const OLDEST: i32 = 140_000;
+const OLDEST: i64 = 140_000;
 
 /// How many connections are kept for what must not wait: cancels, heartbeats, checks.
 const URGENT: usize = 3;
@@ -174,7 +175,7 @@ impl Source {
     async fn lend_at_last(&self, lane: Lane) -> Result<Lent, Fault> {
         let lender = match (lane, &self.common) {
             (Lane::Common, Common::Host(pool)) => {
-                let connection = Kept::Host(HostConnection(pool.acquire().await?, false));
+                let connection = Kept::Host(HostConnection(pool.acquire().await.map_err(fault)?, false));
                 return Ok(Lent { connection, lane });
             }
             (Lane::Common, Common::Own(lender)) => lender,
@@ -216,16 +217,16 @@ impl Source {
 
     /// Opens a connection of our own, and sees that the server will do.
     pub(super) async fn connect(&self) -> Result<PgConnection, Fault> {
-        let mut connection = self.options.connect().await?;
+        let mut connection = self.options.connect().await.map_err(fault)?;
         let row = if self.is_pooled {
             // One message, for the next may go to another server connection.
-            connection.fetch_one(sqlx::raw_sql(self.statements.text(Statement::Check))).await?
+            connection.fetch_one(sqlx::raw_sql(self.statements.text(Statement::Check))).await
         } else {
             let millis = self.limits.statement.as_millis().clamp(1, i32::MAX as u128);
             let query = sqlx::query(self.statements.text(Statement::Greet)).bind(millis.to_string());
-            query.persistent(false).fetch_one(&mut connection).await?
+            query.persistent(false).fetch_one(&mut connection).await
         };
-        check_server(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)?;
+        check_server(&row.map_err(fault)?)?;
         Ok(connection)
     }
 
@@ -260,13 +261,13 @@ fn place(options: &PgConnectOptions, schema: &str) -> String {
     format!("postgres {host}:{}/{database} schema {schema}", options.get_port())
 }
 
-/// Whether a server of this version and setting will do.
-pub(super) fn check_server(number: i32, version: &str, synchronous_commit: &str) -> Result<(), Fault> {
-    if number < OLDEST {
-        let what = format!("the server is PostgreSQL {version}; version 14 or newer is needed");
+/// Whether a server will do, by its version, as number and text, and whether commits are synced.
+pub(super) fn check_server(row: &PgRow) -> Result<(), Fault> {
+    if row.long(0)? < OLDEST {
+        let what = format!("the server is PostgreSQL {}; version 14 or newer is needed", row.text(1)?);
         return Err(Fault::new(ErrorKind::Misconfigured, what));
     }
-    if synchronous_commit == "off" {
+    if row.text(2)? == "off" {
         return Err(Fault::new(
             ErrorKind::Misconfigured,
             "an acknowledged cancel must survive a crash of the server: synchronous_commit is off here; set it on, \

@@ -2,88 +2,32 @@
 
 use std::collections::HashMap;
 
+use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 
-use super::codec::{Cells, index, int, interval, json, text};
-use super::error::Fault;
+use super::codec::{int, interval};
 use super::link::{Answer, Call, Nature, Work};
 use super::source::{Lane, Source};
-use super::sql::Statement;
-use super::{codec, nodes};
+use super::statements::Statement;
 use crate::id::AttemptId;
 use crate::job::StopCounts;
-use crate::stop::{Minter, StopItem, StopState};
+use crate::stop::{StopItem, StopState};
 use crate::store::rules::{AttemptRow, Rows, StopRow};
+use crate::store::sql::{self, Cells, Fault, json, text};
 use crate::store::{CloseStop, CloseStopOutcome, Signal, StopUpdate, TakeStops};
 
-/// Reads a row of `beacon_items`.
-pub(super) fn item(row: &Cells<'_>) -> Result<StopItem, Fault> {
-    let now = row.time(12)?;
-    Ok(StopItem {
-        read_at: now,
-        attempt: row.attempt(2)?,
-        job: row.job(0)?,
-        index: index(row.long(1)?),
-        executor: row.get(3)?,
-        incarnation: row.incarnation(4)?,
-        minter: minter(now, row.get(13)?, row.get(14)?, row.get(15)?),
-        host: row.get::<Option<String>>(16)?.unwrap_or_default(),
-        handle: row.optional_json(5)?,
-        sealed: row.optional_word(6)?,
-        state: row.word(7)?,
-        mode: row.word(8)?,
-        force_at: row.time(9)?,
-        requested_at: row.time(10)?,
-        tries: row.count(11)?,
-    })
+/// Reads a row of `beacon_items`: a stop, the time, and lease, end, how that is known and host of
+/// the minter.
+pub(super) fn item(row: &PgRow) -> Result<StopItem, Fault> {
+    let now = row.time(13)?;
+    let minter = sql::minter(now, row.optional_time(14)?, row.optional_time(15)?, row.optional_text(16)?);
+    sql::item(row, now, minter, row.optional_string(17)?.unwrap_or_default())
 }
 
-/// What is known of a node with this lease, and this end.
-fn minter(
-    now: OffsetDateTime,
-    lease_until: Option<OffsetDateTime>,
-    ended_at: Option<OffsetDateTime>,
-    how: Option<&str>,
-) -> Minter {
-    // Only an ended node's row is ever deleted, and only when no attempt refers to it.
-    let Some(lease_until) = lease_until else { return Minter::Expired(now) };
-    match ended_at {
-        Some(_) if how == Some(nodes::ABANDONED) => Minter::Expired(lease_until),
-        Some(at) => Minter::Ended(at),
-        None if now < lease_until => Minter::Alive,
-        None => Minter::Expired(lease_until),
-    }
-}
-
-/// Leaves out what cannot be read, and says so: one damaged row must not keep all others from being
-/// stopped.
-pub(super) fn readable(items: impl Iterator<Item = Result<StopItem, Fault>>) -> Vec<StopItem> {
-    let mut readable = Vec::with_capacity(items.size_hint().0);
-    for item in items {
-        match item {
-            Ok(item) => readable.push(item),
-            Err(fault) => tracing::error!(%fault, "an open stop cannot be driven"),
-        }
-    }
-    readable
-}
-
-/// Reads what `beacon_stop_counts` tells. Cancelled executions that have no stop needed none.
-pub(super) fn counts(text: Option<&str>, cancelled: u64) -> Result<StopCounts, Fault> {
-    let mut counts = StopCounts::default();
-    let mut cancelled_with_stop = 0;
-    if let Some(text) = text {
-        let rows: Vec<(String, bool, u64, u64)> = serde_json::from_str(text)
-            .map_err(|error| Fault::corrupt(format!("counts of stops cannot be read: {error}")))?;
-        for (state, settled, count, of_cancelled) in rows {
-            let state: StopState =
-                state.parse().map_err(|error| Fault::corrupt(format!("a stop: {error}")))?;
-            counts.add(state, settled, count);
-            cancelled_with_stop += of_cancelled;
-        }
-    }
-    counts.add(StopState::NotNeeded, true, cancelled.saturating_sub(cancelled_with_stop));
-    Ok(counts)
+/// Reads what `beacon_stop_counts` tells.
+pub(super) fn counts(row: &PgRow, column: usize, cancelled: u64) -> Result<StopCounts, Fault> {
+    let rows: Option<Vec<(StopState, bool, u64, u64)>> = row.optional_json(column)?;
+    sql::stop_counts(rows.into_iter().flatten().map(Ok), cancelled)
 }
 
 pub(super) async fn take(source: &Source, take: &TakeStops) -> Result<Vec<StopItem>, Fault> {
@@ -95,7 +39,7 @@ pub(super) async fn take(source: &Source, take: &TakeStops) -> Result<Vec<StopIt
         .bind(&take.host_bound.here)
         .bind(interval(take.host_bound.missing_after));
     let answer = source.run(Lane::Common, Nature::Once, &call).await?;
-    Ok(readable(answer.rows().map(|row| item(&row))))
+    Ok(sql::readable(answer.rows().map(item)))
 }
 
 /// Attempts as the rules change them, with what the rules do not know of.
@@ -115,7 +59,7 @@ impl Loaded {
         let mut loaded =
             Self { rows: Rows::default(), keys: HashMap::new(), now: OffsetDateTime::UNIX_EPOCH };
         for row in answer.rows() {
-            let attempt = attempt(&row)?;
+            let attempt = sql::attempt(row, 2, row.job(0)?, sql::index(row.long(1)?))?;
             loaded.keys.insert(attempt.id, row.long(1)?);
             loaded.now = loaded.now.max(row.time(21)?);
             loaded.rows.attempts.insert(attempt.id, attempt);
@@ -160,39 +104,6 @@ impl Loaded {
     }
 }
 
-/// Reads a row of `beacon_load_attempts`.
-fn attempt(row: &Cells<'_>) -> Result<AttemptRow, Fault> {
-    Ok(AttemptRow {
-        id: row.attempt(3)?,
-        job: row.job(0)?,
-        index: codec::index(row.long(1)?),
-        executor: row.get(6)?,
-        number: row.count(2)?,
-        fence: row.fence(4)?.ok_or_else(|| Fault::corrupt("an attempt has no incarnation"))?,
-        started_at: row.time(7)?,
-        handle: row.optional_json(8)?,
-        sealed: row.optional_word(9)?,
-        late_output: row.optional_json(10)?,
-        stop: stop(row)?,
-    })
-}
-
-fn stop(row: &Cells<'_>) -> Result<Option<StopRow>, Fault> {
-    let Some(state) = row.optional_word(11)? else { return Ok(None) };
-    Ok(Some(StopRow {
-        state,
-        settled: row.get(12)?,
-        mode: row.word(13)?,
-        force_at: row.time(14)?,
-        requested_at: row.time(15)?,
-        due_at: row.get(16)?,
-        tries: row.count(17)?,
-        confirmed_at: row.get(18)?,
-        evidence: row.optional_json(19)?,
-        why: row.get(20)?,
-    }))
-}
-
 pub(super) async fn record(
     source: &Source,
     updates: &[StopUpdate],
@@ -222,7 +133,7 @@ pub(super) async fn close(
             let outcome = loaded.rows.close_stop(close);
             if outcome == CloseStopOutcome::Closed {
                 loaded.store(&mut work).await?;
-                let seq = loaded.keys.get(&close.attempt).map_or(0, |key| key.div_euclid(codec::KEYS));
+                let seq = loaded.keys.get(&close.attempt).map_or(0, |key| key.div_euclid(sql::KEYS));
                 let call = Call::new(Statement::StopClosed)
                     .bind(seq)
                     .bind(text(&close.by))

@@ -3,14 +3,13 @@
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
 
-use super::codec::{check_depth, check_nul, int, json, text};
-use super::error::Fault;
+use super::codec::{check_nul, int};
 use super::link::{Answer, Call, Nature};
 use super::source::{Lane, Source};
-use super::sql::Statement;
-use crate::error::{Error, Result};
+use super::statements::Statement;
+use crate::error::Result;
 use crate::id::JobId;
-use crate::job::{ExecutionSpec, JobSpec};
+use crate::store::sql::{self, Cells, Fault, text};
 use crate::store::{Signal, Submission, Submitted};
 
 /// A submission as the statements that take it in.
@@ -19,9 +18,6 @@ pub(super) struct NewJob {
     /// Batches of specs that do not go with the first.
     more: Vec<Call>,
 }
-
-/// A batch is closed when it has reached this many bytes.
-const BATCH: usize = 1 << 20;
 
 /// Specs as columns.
 #[derive(Default)]
@@ -35,10 +31,7 @@ struct Specs {
 impl NewJob {
     pub(super) fn new(submission: &Submission) -> Result<Self> {
         let spec = &submission.spec;
-        let executions = i32::try_from(spec.executions.len())
-            .ok()
-            .filter(|count| i64::from(*count) <= super::codec::KEYS)
-            .ok_or_else(|| Error::invalid("executions", "must be fewer"))?;
+        let executions = int(sql::count(spec)?);
         check_nul("owner", &submission.owner)?;
         check_nul("idempotency_key", submission.idempotency_key.as_deref().unwrap_or_default())?;
         let labels = serde_json::to_value(&spec.labels).unwrap_or_default();
@@ -47,7 +40,7 @@ impl NewJob {
             .bind(&submission.owner)
             .bind(&submission.idempotency_key)
             .bind(submission.digest.to_vec())
-            .bind(rules(spec))
+            .bind(sql::rules(spec))
             .bind(sqlx::types::Json(without_nul(&labels)))
             .bind(spec.executors().into_iter().collect::<Vec<_>>())
             .bind(executions)
@@ -55,12 +48,11 @@ impl NewJob {
             .bind(spec.min_success_rate);
         let mut batches: Vec<(u32, Specs)> = Vec::new();
         for (index, execution) in (0_u32..).zip(&spec.executions) {
-            check_depth(&format!("executions[{index}].input"), &execution.input)?;
-            if batches.last().is_none_or(|(_, batch)| batch.bytes >= BATCH) {
+            let (light, input) = sql::spec_and_input(index, execution)?;
+            if batches.last().is_none_or(|(_, batch)| batch.bytes >= sql::BATCH) {
                 batches.push((index, Specs::default()));
             }
             if let Some((_, batch)) = batches.last_mut() {
-                let (light, input) = (light(execution), json(&execution.input));
                 batch.bytes += light.len() + input.len();
                 batch.executors.push(execution.executor.clone());
                 batch.specs.push(light);
@@ -74,7 +66,7 @@ impl NewJob {
             .map(|(offset, specs)| {
                 Call::new(Statement::SubmitMore)
                     .bind(submission.id.as_str())
-                    .bind(i64::from(int(offset)))
+                    .bind(i64::from(offset))
                     .bind(specs.executors)
                     .bind(specs.specs)
                     .bind(specs.inputs)
@@ -122,7 +114,7 @@ impl NewJob {
 fn submitted(answer: &Answer) -> Result<(Submitted, Vec<Signal>), Fault> {
     let row = answer.row()?;
     let id: JobId = row.job(1)?;
-    Ok(match row.get(0)? {
+    Ok(match row.text(0)? {
         "created" => (Submitted::Created(id), vec![Signal::Queued]),
         "existing" => (Submitted::Existing(id, row.word(2)?), Vec::new()),
         _ => (Submitted::Conflict(id), Vec::new()),
@@ -132,55 +124,10 @@ fn submitted(answer: &Answer) -> Result<(Submitted, Vec<Signal>), Fault> {
 /// JSON as it can stand in a `jsonb` column.
 pub(super) fn without_nul(value: &Value) -> Value {
     match value {
-        Value::String(string) => Value::String(text(string)),
-        Value::Object(members) => {
-            Value::Object(members.iter().map(|(key, value)| (text(key), without_nul(value))).collect())
-        }
+        Value::String(string) => Value::String(text(string).into_owned()),
+        Value::Object(members) => Value::Object(
+            members.iter().map(|(key, value)| (text(key).into_owned(), without_nul(value))).collect(),
+        ),
         other => other.clone(),
     }
-}
-
-/// A job without its executions.
-fn rules(spec: &JobSpec) -> String {
-    let JobSpec {
-        id,
-        labels,
-        min_success_rate,
-        timeout_seconds,
-        max_attempts,
-        backoff_seconds,
-        max_backoff_seconds,
-        on_interrupt,
-        stop_wait_seconds,
-        allow_overlap,
-        max_parallel,
-        executions: _,
-    } = spec;
-    json(&JobSpec {
-        id: id.clone(),
-        labels: labels.clone(),
-        min_success_rate: *min_success_rate,
-        timeout_seconds: *timeout_seconds,
-        max_attempts: *max_attempts,
-        backoff_seconds: *backoff_seconds,
-        max_backoff_seconds: *max_backoff_seconds,
-        on_interrupt: *on_interrupt,
-        stop_wait_seconds: *stop_wait_seconds,
-        allow_overlap: *allow_overlap,
-        max_parallel: *max_parallel,
-        executions: Vec::new(),
-    })
-}
-
-/// An execution without its input, which may be large and is seldom read.
-fn light(execution: &ExecutionSpec) -> String {
-    let ExecutionSpec { executor, lane, step, labels, timeout_seconds, input: _ } = execution;
-    json(&ExecutionSpec {
-        executor: executor.clone(),
-        lane: lane.clone(),
-        step: step.clone(),
-        labels: labels.clone(),
-        timeout_seconds: *timeout_seconds,
-        input: Value::Null,
-    })
 }

@@ -2,7 +2,7 @@
 
 use sqlx::{ConnectOptions, Executor, Row};
 
-use super::sql::{Statement, Statements, in_schema};
+use super::statements::{Statement, Statements, in_schema};
 use super::{PostgresStore, PostgresStoreOptions};
 use crate::id::{IdSource, RandomIds};
 use crate::stop::StopState;

@@ -158,6 +158,7 @@ impl AttemptRow {
             force_at: stop.force_at,
             requested_at: stop.requested_at,
             tries: stop.tries,
+            evidence: stop.evidence.clone(),
             read_at: now,
         })
     }

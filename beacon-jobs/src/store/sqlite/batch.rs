@@ -2,12 +2,12 @@
 
 use time::OffsetDateTime;
 
-use super::error::Fault;
 use super::link::Link;
 use super::queue::Reply;
 use super::rows::{Wanted, WorkingSet};
 use crate::clock::Clock;
 use crate::stop::StopState;
+use crate::store::sql::Fault;
 use crate::store::{
     CloseStop, CloseStopOutcome, FinishExecution, FinishOutcome, SaveHandle, SaveOutcome, Seal, Signal,
     StartExecution, StartOutcome, StopUpdate,

@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
+use sqlx::sqlite::SqliteRow;
 use time::OffsetDateTime;
 
-use super::codec::{Cells, json, keys, nanos};
-use super::error::Fault;
+use super::codec::{self, keys, nanos};
 use super::link::{Answers, Link};
 use super::own::Done;
+use super::statements;
 use super::stops::{self, Minters, Opened};
-use super::{codec, sql};
 use crate::cancel::{CancelOutcome, CancelRequest, Escalation};
 use crate::clock::Clock;
 use crate::id::JobId;
 use crate::job::{Cancellation, Failure, FailureKind, JobSpec, JobStatus, Progress, StopCounts};
 use crate::stop::StopState;
+use crate::store::sql::{self, Cells, Fault, json};
 use crate::store::{FinishJob, FinishJobOutcome, Refusal, Signal};
 
 pub(super) async fn cancel(
@@ -23,17 +24,17 @@ pub(super) async fn cancel(
     id: &JobId,
     request: &CancelRequest,
 ) -> Done<CancelOutcome> {
-    let answers = link.run(link.call(sql::CANCEL_READ).bind(id.as_str().to_owned())).await?;
+    let answers = link.run(link.call(statements::CANCEL_READ).bind(id.as_str().to_owned())).await?;
     let outcome = match answers.row(0) {
         None => CancelOutcome::NotFound,
-        Some(row) if !request.by.may_act_for(row.get(1)?) => CancelOutcome::NotYours,
+        Some(row) if !request.by.may_act_for(row.text(1)?) => CancelOutcome::NotYours,
         Some(row) => {
-            let job = Job { id, seq: row.int(0)?, now: clock.now(), request, changes: row.int(11)? };
+            let job = Job { id, seq: row.long(0)?, now: clock.now(), request, changes: row.long(11)? };
             let status: JobStatus = row.word(2)?;
-            match cancellation(&row, 3)? {
+            match sql::cancellation(row, 3)? {
                 Some(record) => return job.escalate(link, record).await,
                 None if !status.is_terminal() => {
-                    let history = match (row.int(9)?, row.int(10)?) {
+                    let history = match (row.long(9)?, row.long(10)?) {
                         (0, _) => History::Unstarted,
                         (_, 0) => History::Started,
                         _ => History::Stopped,
@@ -54,7 +55,7 @@ pub(super) async fn cancel_many(
     ids: &[JobId],
     request: &CancelRequest,
 ) -> Done<Vec<CancelOutcome>> {
-    link.run(link.call(sql::BEGIN)).await?;
+    link.run(link.call(statements::BEGIN)).await?;
     let mut outcomes = Vec::with_capacity(ids.len());
     let mut signals = Vec::new();
     for id in ids {
@@ -62,21 +63,8 @@ pub(super) async fn cancel_many(
         outcomes.push(outcome);
         signals.extend(told);
     }
-    link.run(link.call(sql::COMMIT)).await?;
+    link.run(link.call(statements::COMMIT)).await?;
     Ok((outcomes, signals))
-}
-
-/// Reads who cancelled a job: the status before, the time, who, why, how, how many.
-pub(super) fn cancellation(row: &Cells<'_>, first: usize) -> Result<Option<Cancellation>, Fault> {
-    let Some(previous_status) = row.optional_word(first)? else { return Ok(None) };
-    Ok(Some(Cancellation {
-        previous_status,
-        cancelled_at: row.time(first + 1)?,
-        cancelled_by: row.get(first + 2)?,
-        reason: row.get(first + 3)?,
-        mode: row.word(first + 4)?,
-        executions_cancelled: row.count(first + 5)?,
-    }))
 }
 
 /// A cancel of a job that the transaction has locked.
@@ -108,7 +96,7 @@ impl Job<'_> {
     async fn run(
         &self,
         link: &mut Link<'_>,
-        step: sql::Step,
+        step: statements::Step,
         previous: Option<JobStatus>,
     ) -> Result<Answers, Fault> {
         let (first, last) = keys(self.seq);
@@ -131,9 +119,9 @@ impl Job<'_> {
     async fn cancel(self, link: &mut Link<'_>, previous: JobStatus, history: History) -> Done<CancelOutcome> {
         // The fewer statements, the fewer switches of threads.
         let (step, update) = match history {
-            History::Unstarted => (sql::CANCEL_UNSTARTED, 0),
-            History::Started => (sql::CANCEL, 2),
-            History::Stopped => (sql::CANCEL_COUNTED, 2),
+            History::Unstarted => (statements::CANCEL_UNSTARTED, 0),
+            History::Started => (statements::CANCEL, 2),
+            History::Stopped => (statements::CANCEL_COUNTED, 2),
         };
         let answers = self.run(link, step, Some(previous)).await?;
         let changed = answers.changed(update);
@@ -141,8 +129,7 @@ impl Job<'_> {
         let mut opened = Vec::new();
         if let History::Started | History::Stopped = history {
             let (mode, now, force_at) = (self.request.mode, self.now, self.force_at());
-            let row = answers.row(0);
-            let lines = row.as_ref().map_or(Ok(None), |row| row.get::<Option<&str>>(0))?;
+            let lines = answers.row(0).map_or(Ok(None), |row| row.optional_text(0))?;
             opened = Opened { job: self.id, mode, now, force_at }.items(lines.unwrap_or_default());
         }
         if let History::Stopped = history {
@@ -159,9 +146,9 @@ impl Job<'_> {
 
     /// Shortens the grace of the job's open stops, where the request ends it earlier.
     async fn escalate(self, link: &mut Link<'_>, record: Cancellation) -> Done<CancelOutcome> {
-        let answers = self.run(link, sql::CANCEL_AGAIN, None).await?;
+        let answers = self.run(link, statements::CANCEL_AGAIN, None).await?;
         let minters = Minters::read(&answers, 1, self.now)?;
-        let mut hastened = stops::readable(answers.rows(0).map(|row| stops::item(&row, &minters)));
+        let mut hastened = sql::readable(answers.rows(0).map(|row| stops::item(row, &minters)));
         for item in &mut hastened {
             item.force_at = self.force_at();
             item.mode = self.request.mode;
@@ -178,7 +165,7 @@ pub(super) async fn finish_job(
     clock: &dyn Clock,
     finish: &FinishJob,
 ) -> Done<FinishJobOutcome> {
-    let answers = link.run(link.call(sql::FINISH_READ).bind(finish.job.as_str().to_owned())).await?;
+    let answers = link.run(link.call(statements::FINISH_READ).bind(finish.job.as_str().to_owned())).await?;
     let now = clock.now();
     let outcome = match answers.row(0) {
         None => FinishJobOutcome::Refused(Refusal::Lost),
@@ -187,11 +174,11 @@ pub(super) async fn finish_job(
             status @ (JobStatus::Completed | JobStatus::Failed) => FinishJobOutcome::Finished(status),
             JobStatus::Running if row.fence(2)? == Some(finish.fence) => {
                 if finish.timed_out {
-                    return time_out(link, now, &finish.job, row.int(0)?).await;
+                    return time_out(link, now, &finish.job, row.long(0)?).await;
                 }
-                match outcome(&row, &answers)? {
+                match outcome(row, &answers)? {
                     Some(status) => {
-                        let call = link.call(sql::FINISH).bind(row.int(0)?);
+                        let call = link.call(statements::FINISH).bind(row.long(0)?);
                         link.run(call.bind(status.as_str()).bind(nanos(now))).await?;
                         let signals = vec![Signal::Job(finish.job.clone())];
                         return Ok((FinishJobOutcome::Finished(status), signals));
@@ -207,10 +194,10 @@ pub(super) async fn finish_job(
 }
 
 /// The outcome of a job whose executions are all over.
-fn outcome(row: &Cells<'_>, answers: &Answers) -> Result<Option<JobStatus>, Fault> {
+fn outcome(row: &SqliteRow, answers: &Answers) -> Result<Option<JobStatus>, Fault> {
     let mut progress = Progress::default();
     for row in answers.rows(1) {
-        stops::add_progress(&mut progress, &row, 0)?;
+        stops::add_progress(&mut progress, row, 0)?;
     }
     if !progress.is_over() {
         return Ok(None);
@@ -224,7 +211,7 @@ async fn time_out(link: &mut Link<'_>, now: OffsetDateTime, id: &JobId, seq: i64
     let (first, last) = keys(seq);
     let error = Failure::new(FailureKind::Timeout, "the time of the job was up");
     let call = link
-        .call(sql::TIME_OUT)
+        .call(statements::TIME_OUT)
         .bind(first)
         .bind(last)
         .bind(seq)

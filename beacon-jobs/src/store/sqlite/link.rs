@@ -5,10 +5,9 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Either, Encode, Executor, Sqlite, Type};
 
-use super::codec::Cells;
-use super::error::Fault;
-use super::sql::{self, Step};
-use crate::error::ErrorKind;
+use super::error::fault;
+use super::statements::{self, Step};
+use crate::store::sql::Fault;
 
 /// A connection with at most one transaction of ours open on it.
 pub(super) struct Link<'c> {
@@ -49,12 +48,12 @@ struct Answer {
 
 impl Answers {
     /// The rows of a statement.
-    pub(super) fn rows(&self, statement: usize) -> impl ExactSizeIterator<Item = Cells<'_>> {
-        self.statements.get(statement).map_or(&[][..], |answer| &answer.rows).iter().map(Cells)
+    pub(super) fn rows(&self, statement: usize) -> impl ExactSizeIterator<Item = &SqliteRow> {
+        self.statements.get(statement).map_or(&[][..], |answer| &answer.rows).iter()
     }
 
     /// The first row of a statement.
-    pub(super) fn row(&self, statement: usize) -> Option<Cells<'_>> {
+    pub(super) fn row(&self, statement: usize) -> Option<&SqliteRow> {
         self.rows(statement).next()
     }
 
@@ -114,7 +113,7 @@ impl<'c> Link<'c> {
                 let sql = if self.is_host { step.host } else { step.own };
                 // The last statement of a closing step is the COMMIT.
                 let at_commit = step.closes && done == sql.matches("; ").count();
-                Err(self.failed(error.into(), at_commit).await)
+                Err(self.failed(fault(error), at_commit).await)
             }
         }
     }
@@ -125,8 +124,8 @@ impl<'c> Link<'c> {
             return Ok(());
         }
         self.is_open = false;
-        let sql = if self.is_host { sql::ROLLBACK_TO } else { sql::ROLLBACK };
-        self.connection.execute(sql).await.map(drop).map_err(Fault::from)
+        let sql = if self.is_host { statements::ROLLBACK_TO } else { statements::ROLLBACK };
+        self.connection.execute(sql).await.map(drop).map_err(fault)
     }
 
     async fn failed(&mut self, fault: Fault, at_commit: bool) -> Fault {
@@ -155,11 +154,7 @@ impl<'c> Link<'c> {
         let Err(fault) = result else { return result };
         self.is_undone().await;
         // What was committed, and could not be read back, did happen.
-        Err(if self.commits > 0 && !self.is_host {
-            fault.with_kind(ErrorKind::OutcomeUnknown)
-        } else {
-            fault
-        })
+        Err(if self.commits > 0 && !self.is_host { fault.after_commit() } else { fault })
     }
 
     /// Whether a transaction was ever opened.
@@ -184,7 +179,7 @@ pub(super) async fn read(
     query: Query<'static, Sqlite, SqliteArguments>,
 ) -> Result<Answers, Fault> {
     let mut answers = Answers::default();
-    collect(connection, query, &mut answers).await?;
+    collect(connection, query, &mut answers).await.map_err(fault)?;
     Ok(answers)
 }
 

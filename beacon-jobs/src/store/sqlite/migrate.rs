@@ -6,7 +6,8 @@ use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::SqliteConnection;
 
-use super::error::Fault;
+use super::error::unmigrated;
+use crate::store::sql::Fault;
 
 /// The scripts in `migrations/sqlite`, oldest first. One that was released is never edited.
 const SCRIPTS: &[(i64, &str, &str)] =
@@ -24,5 +25,5 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Fau
         .collect();
     let mut migrator = Migrator::with_migrations(scripts);
     migrator.dangerous_set_table_name(TABLE);
-    Ok(migrator.run_direct(None, connection, false).await?)
+    migrator.run_direct(None, connection, false).await.map_err(unmigrated)
 }

@@ -24,7 +24,7 @@ mod queue;
 mod read;
 mod rows;
 mod source;
-mod sql;
+mod statements;
 mod stops;
 mod submit;
 #[cfg(test)]
@@ -40,16 +40,15 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqlitePool;
 
 use self::batch::Shared;
-use self::codec::check_depth;
-use self::error::Fault;
 use self::queue::Own;
 use self::submit::NewJob;
 use self::writer::Writer;
+use super::sql::{self, Fault};
 use super::{
-    Claim, ClaimedJob, CloseStop, CloseStopOutcome, ExecutionPage, ExecutionResult, FinishExecution,
-    FinishJob, FinishJobOutcome, FinishOutcome, Heartbeat, HeldJob, JobFilter, JobList, JobStore, Joined,
-    NodeEnd, NodeIdentity, NodeRecord, Release, SaveHandle, SaveOutcome, Seal, Signals, StartExecution,
-    StartOutcome, StopAnswer, StopUpdate, Submission, Submitted, TakeStops,
+    Claim, ClaimedJob, CloseStop, CloseStopOutcome, ExecutionPage, FinishExecution, FinishJob,
+    FinishJobOutcome, FinishOutcome, Heartbeat, HeldJob, JobFilter, JobList, JobStore, Joined, NodeEnd,
+    NodeIdentity, NodeRecord, Release, SaveHandle, SaveOutcome, Seal, Signals, StartExecution, StartOutcome,
+    StopUpdate, Submission, Submitted, TakeStops,
 };
 use crate::cancel::{CancelOutcome, CancelRequest};
 use crate::clock::within;
@@ -181,8 +180,8 @@ impl JobStore for SqliteStore {
     }
 
     async fn list(&self, filter: &JobFilter) -> Result<JobList> {
-        let listed = read::list(&self.readers, self.writer.clock.now(), filter).await?;
-        self.read(listed)
+        let before = sql::before(filter.cursor.as_deref())?;
+        self.read(read::list(&self.readers, self.writer.clock.now(), filter, before).await)
     }
 
     async fn audit(&self, id: &JobId) -> Result<Vec<AuditEntry>> {
@@ -238,9 +237,7 @@ impl JobStore for SqliteStore {
     }
 
     async fn save_handles(&self, saves: &[SaveHandle]) -> Result<Vec<SaveOutcome>> {
-        for save in saves {
-            check_depth("handle", save.handle.as_value())?;
-        }
+        sql::check_saves(saves)?;
         self.writer.shared(|reply| Shared::Save(saves.to_vec(), reply)).await
     }
 
@@ -249,14 +246,7 @@ impl JobStore for SqliteStore {
     }
 
     async fn finish(&self, finishes: &[FinishExecution]) -> Result<Vec<FinishOutcome>> {
-        for finish in finishes {
-            match &finish.result {
-                ExecutionResult::Completed(output) | ExecutionResult::Failed { output: Some(output), .. } => {
-                    check_depth("output", output)?
-                }
-                ExecutionResult::Failed { output: None, .. } => {}
-            }
-        }
+        sql::check_finishes(finishes)?;
         self.writer.shared(|reply| Shared::Finish(finishes.to_vec(), reply)).await
     }
 
@@ -269,14 +259,7 @@ impl JobStore for SqliteStore {
     }
 
     async fn record_stops(&self, updates: &[StopUpdate]) -> Result<Vec<Option<StopState>>> {
-        for update in updates {
-            match &update.answer {
-                StopAnswer::Acknowledged { evidence } | StopAnswer::Ended { evidence, .. } => {
-                    check_depth("evidence", evidence)?;
-                }
-                StopAnswer::Nothing { .. } | StopAnswer::Unconfirmed { .. } => {}
-            }
-        }
+        sql::check_updates(updates)?;
         self.writer.shared(|reply| Shared::RecordStops(updates.to_vec(), reply)).await
     }
 
@@ -289,16 +272,6 @@ impl JobStore for SqliteStore {
     }
 
     async fn prune(&self, keep: Duration, limit: u32) -> Result<u64> {
-        let mut pruned = 0;
-        loop {
-            let left = u32::try_from(u64::from(limit).saturating_sub(pruned)).unwrap_or(0);
-            match self.writer.own(|reply| Own::Prune(keep, left, reply)).await {
-                Ok(0) => return Ok(pruned),
-                Ok(more) => pruned += more,
-                // Those before are deleted, so an error would not be the truth.
-                Err(_) if pruned > 0 => return Ok(pruned),
-                Err(error) => return Err(error),
-            }
-        }
+        sql::prune(limit, |left| self.writer.own(move |reply| Own::Prune(keep, left, reply))).await
     }
 }

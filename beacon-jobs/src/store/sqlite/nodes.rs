@@ -2,23 +2,18 @@
 
 use std::time::Duration;
 
-use time::OffsetDateTime;
-
-use super::codec::{Cells, blob, json, nanos, nanos_after};
-use super::error::Fault;
+use super::codec::{blob, nanos, nanos_after};
 use super::link::Link;
 use super::own::Done;
-use super::sql;
+use super::statements;
 use crate::clock::Clock;
 use crate::id::IncarnationId;
-use crate::store::{Heartbeat, Joined, NodeEnd, NodeIdentity, NodeRecord, Signal};
-
-/// The word for a node of which nothing more can be learnt.
-pub(super) const ABANDONED: &str = "abandoned";
+use crate::store::sql::{self, json};
+use crate::store::{Heartbeat, Joined, NodeEnd, NodeIdentity, Signal};
 
 /// Sees that the file can be locked for writing and has its tables.
 pub(super) async fn check(link: &mut Link<'_>) -> Done<()> {
-    link.run(link.call(sql::CHECK)).await?;
+    link.run(link.call(statements::CHECK)).await?;
     link.rollback().await?;
     Ok(((), Vec::new()))
 }
@@ -30,16 +25,16 @@ pub(super) async fn join(
     lease: Duration,
 ) -> Done<Joined> {
     let incarnation = blob(node.incarnation.as_uuid());
-    let answers = link.run(link.call(sql::JOIN_READ).bind(incarnation.clone())).await?;
+    let answers = link.run(link.call(statements::JOIN_READ).bind(incarnation.clone())).await?;
     let now = clock.now();
     if let Some(row) = answers.row(0) {
-        let other = record(&row, now)?;
+        let other = sql::node(row, now)?;
         link.rollback().await?;
         let is_same = other.node.incarnation == node.incarnation;
         return Ok((if is_same { Joined::Joined } else { Joined::Occupied(other) }, Vec::new()));
     }
     let call = link
-        .call(sql::JOIN)
+        .call(statements::JOIN)
         .bind(incarnation)
         .bind(node.name.clone())
         .bind(json(&node.process))
@@ -57,10 +52,10 @@ pub(super) async fn heartbeat(
     lease: Duration,
 ) -> Done<Heartbeat> {
     // The time is read under the lock: a lease that ran out while this waited is lost.
-    link.run(link.call(sql::BEGIN)).await?;
+    link.run(link.call(statements::BEGIN)).await?;
     let now = clock.now();
     let call = link
-        .call(sql::HEARTBEAT)
+        .call(statements::HEARTBEAT)
         .bind(blob(incarnation.as_uuid()))
         .bind(nanos(now))
         .bind(nanos_after(now, lease));
@@ -74,28 +69,12 @@ pub(super) async fn end_node(
     incarnation: IncarnationId,
     how: NodeEnd,
 ) -> Done<()> {
-    link.run(link.call(sql::BEGIN)).await?;
-    let how = match how {
-        NodeEnd::CleanExit => "clean_exit",
-        NodeEnd::ProcessGone => "process_gone",
-        NodeEnd::Abandoned => ABANDONED,
-    };
-    let call = link.call(sql::END_NODE).bind(blob(incarnation.as_uuid())).bind(nanos(clock.now())).bind(how);
+    link.run(link.call(statements::BEGIN)).await?;
+    let call = link
+        .call(statements::END_NODE)
+        .bind(blob(incarnation.as_uuid()))
+        .bind(nanos(clock.now()))
+        .bind(sql::end_word(how));
     link.run(call).await?;
     Ok(((), vec![Signal::Queued]))
-}
-
-/// Reads a node: incarnation, name, process, executors, lease.
-pub(super) fn record(row: &Cells<'_>, now: OffsetDateTime) -> Result<NodeRecord, Fault> {
-    let lease_until = row.time(4)?;
-    Ok(NodeRecord {
-        node: NodeIdentity {
-            incarnation: row.incarnation(0)?,
-            name: row.get(1)?,
-            process: row.json(2)?,
-            executors: row.json(3)?,
-        },
-        lease_until,
-        expired: now >= lease_until,
-    })
 }

@@ -1,11 +1,11 @@
 //! The calls that have a transaction of their own.
 
-use super::error::Fault;
 use super::link::Link;
 use super::queue::{Own, Reply};
 use super::writer::Writer;
 use super::{claim, ends, nodes, prune, stops, submit};
 use crate::store::Signal;
+use crate::store::sql::Fault;
 
 /// What a call brought, and what to signal once it is committed.
 pub(super) type Done<T> = Result<(T, Vec<Signal>), Fault>;
@@ -43,11 +43,11 @@ pub(super) async fn run(link: &mut Link<'_>, writer: &Writer, call: Own) -> Resu
             answer(link, writer, done, reply).await
         }
         Own::Claim(wish, reply) => {
-            let done = claim::take(link, clock, &wish, super::sql::CLAIM).await;
+            let done = claim::take(link, clock, &wish, super::statements::CLAIM).await;
             answer(link, writer, done, reply).await
         }
         Own::TakeOver(wish, reply) => {
-            let done = claim::take(link, clock, &wish, super::sql::TAKE_OVER).await;
+            let done = claim::take(link, clock, &wish, super::statements::TAKE_OVER).await;
             answer(link, writer, done, reply).await
         }
         Own::Release(release, reply) => {

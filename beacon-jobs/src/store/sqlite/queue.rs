@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::batch::Shared;
-use super::error::Fault;
 use super::submit::NewJob;
 use crate::cancel::{CancelOutcome, CancelRequest};
 use crate::error::Result;
 use crate::id::{IncarnationId, JobId};
 use crate::stop::StopItem;
+use crate::store::sql::{Fault, Taken};
 use crate::store::{
     Claim, FinishJob, FinishJobOutcome, Heartbeat, Joined, NodeEnd, NodeIdentity, Release, Submitted,
     TakeStops,
@@ -55,8 +55,8 @@ pub(super) enum Own {
     Join(NodeIdentity, Duration, Reply<Joined>),
     Heartbeat(IncarnationId, Duration, Reply<Heartbeat>),
     EndNode(IncarnationId, NodeEnd, Reply<()>),
-    Claim(Claim, Reply<Vec<super::claim::Taken>>),
-    TakeOver(Claim, Reply<Vec<super::claim::Taken>>),
+    Claim(Claim, Reply<Vec<Taken>>),
+    TakeOver(Claim, Reply<Vec<Taken>>),
     Release(Release, Reply<bool>),
     FinishJob(FinishJob, Reply<FinishJobOutcome>),
     TakeStops(TakeStops, Reply<Vec<StopItem>>),

@@ -5,15 +5,16 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use sqlx::sqlite::SqliteRow;
 use time::OffsetDateTime;
 
-use super::codec::{self, Cells, blob_hex, json, nanos, text};
-use super::error::Fault;
+use super::codec::{self, blob_hex, nanos};
 use super::link::{Answers, Link};
-use super::sql;
+use super::statements;
 use crate::id::{AttemptId, JobId};
 use crate::job::AuditAction;
 use crate::store::rules::{AttemptRow, ExecutionRow, JobRow, Rows, StopRow};
+use crate::store::sql::{self, Cells, Fault, json, text};
 use crate::store::{
     CloseStop, CloseStopOutcome, FinishExecution, FinishOutcome, StartExecution, StartOutcome,
 };
@@ -57,10 +58,10 @@ impl WorkingSet {
     /// Opens a transaction and loads what the batch touches.
     pub(super) async fn load(link: &mut Link<'_>, wanted: &Wanted<'_>) -> Result<Self, Fault> {
         let mut set = Self::default();
-        let call = link.call(sql::LOAD).bind(json(&wanted.executions));
+        let call = link.call(statements::LOAD).bind(json(&wanted.executions));
         let answers = link.run(call).await?;
         for row in answers.rows(0) {
-            set.add(&row)?;
+            set.add(row)?;
         }
         let expected = wanted.expected.iter().filter(|id| !set.rows.attempts.contains_key(id));
         let missing: Vec<_> = wanted.attempts.iter().chain(expected).collect();
@@ -72,21 +73,21 @@ impl WorkingSet {
 
     /// Loads attempts into a set, in the transaction that is open.
     pub(super) async fn load_attempts(&mut self, link: &mut Link<'_>, ids: String) -> Result<(), Fault> {
-        let answers = link.run(link.call(sql::LOAD_ATTEMPTS).bind(ids)).await?;
+        let answers = link.run(link.call(statements::LOAD_ATTEMPTS).bind(ids)).await?;
         self.add_attempts(&answers, 0)
     }
 
     /// Adds a row of `LOAD`: a job, an execution of it, and one of its attempts, as far as there is.
-    fn add(&mut self, row: &Cells<'_>) -> Result<(), Fault> {
+    fn add(&mut self, row: &SqliteRow) -> Result<(), Fault> {
         let job = row.job(0)?;
         if !self.rows.jobs.contains_key(&job) {
-            self.seqs.insert(job.clone(), row.int(1)?);
+            self.seqs.insert(job.clone(), row.long(1)?);
             let (status, fence) = (row.word(2)?, row.fence(3)?);
-            let allow_overlap = row.int(5)? != 0;
+            let allow_overlap = row.flag(5)?;
             self.rows.jobs.insert(job.clone(), JobRow { status, fence, allow_overlap });
         }
-        let Some(key) = row.get::<Option<i64>>(6)? else { return Ok(()) };
-        let index = codec::index(key);
+        let Some(key) = row.optional_long(6)? else { return Ok(()) };
+        let index = sql::index(key);
         let key = (job.clone(), index);
         if !self.rows.executions.contains_key(&key) {
             let execution = ExecutionRow {
@@ -99,10 +100,10 @@ impl WorkingSet {
                 output: row.optional_json(13)?,
             };
             self.rows.executions.insert(key.clone(), execution);
-            self.executors.insert(key.clone(), row.get(11)?);
+            self.executors.insert(key.clone(), row.string(11)?);
         }
-        if row.get::<Option<i64>>(14)?.is_some() {
-            let attempt = attempt(row, 14, job, index)?;
+        if row.optional_long(14)?.is_some() {
+            let attempt = sql::attempt(row, 14, job, index)?;
             if let Some(execution) = self.rows.executions.get_mut(&key) {
                 // They come in the order of their numbers.
                 execution.attempts.push(attempt.id);
@@ -115,9 +116,9 @@ impl WorkingSet {
     fn add_attempts(&mut self, answers: &Answers, statement: usize) -> Result<(), Fault> {
         for row in answers.rows(statement) {
             let job = row.job(0)?;
-            let key = row.int(1)?;
-            self.seqs.insert(job.clone(), key.div_euclid(codec::KEYS));
-            let attempt = attempt(&row, 2, job, codec::index(key))?;
+            let key = row.long(1)?;
+            self.seqs.insert(job.clone(), key.div_euclid(sql::KEYS));
+            let attempt = sql::attempt(row, 2, job, sql::index(key))?;
             self.rows.attempts.entry(attempt.id).or_insert(attempt);
         }
         Ok(())
@@ -182,11 +183,11 @@ impl WorkingSet {
             .collect();
         // The fewer statements, the fewer switches of threads.
         let step = if !stops.is_empty() || !self.audit.is_empty() {
-            sql::STORE_ALL
+            statements::STORE_ALL
         } else if !results.is_empty() {
-            sql::STORE_RESULTS
+            statements::STORE_RESULTS
         } else {
-            sql::STORE
+            statements::STORE
         };
         let mut call = link.call(step).bind(json(&executions)).bind(json(&attempts));
         if !results.is_empty() || !stops.is_empty() || !self.audit.is_empty() {
@@ -203,7 +204,7 @@ impl WorkingSet {
         let execution = self.rows.executions.get(key)?;
         Some((
             self.key(key)?,
-            codec::status_code(execution.status),
+            sql::codec::status_code(execution.status),
             execution.attempts.len(),
             execution.counted,
             execution.started_at.map(nanos),
@@ -266,37 +267,4 @@ fn stop_tuple(key: i64, number: u32, stop: &StopRow) -> StopTuple<'_> {
         stop.evidence.as_ref().map(json),
         stop.why.as_deref().map(text),
     )
-}
-
-/// Reads the columns of `attempt!()`, the first of which is `first`.
-fn attempt(row: &Cells<'_>, first: usize, job: JobId, index: u32) -> Result<AttemptRow, Fault> {
-    Ok(AttemptRow {
-        id: row.attempt(first + 1)?,
-        job,
-        index,
-        executor: row.get(first + 4)?,
-        number: row.count(first)?,
-        fence: row.fence(first + 2)?.ok_or_else(|| Fault::corrupt("an attempt has no incarnation"))?,
-        started_at: row.time(first + 5)?,
-        handle: row.optional_json(first + 6)?,
-        sealed: row.optional_word(first + 7)?,
-        late_output: row.optional_json(first + 8)?,
-        stop: stop(row, first + 9)?,
-    })
-}
-
-fn stop(row: &Cells<'_>, first: usize) -> Result<Option<StopRow>, Fault> {
-    let Some(state) = row.optional_word(first)? else { return Ok(None) };
-    Ok(Some(StopRow {
-        state,
-        settled: row.int(first + 1)? != 0,
-        mode: row.word(first + 2)?,
-        force_at: row.time(first + 3)?,
-        requested_at: row.time(first + 4)?,
-        due_at: row.optional_time(first + 5)?,
-        tries: row.count(first + 6)?,
-        confirmed_at: row.optional_time(first + 7)?,
-        evidence: row.optional_json(first + 8)?,
-        why: row.get(first + 9)?,
-    }))
 }

@@ -11,12 +11,12 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Executor};
 
 use super::SqliteStore;
-use super::codec::Cells;
-use super::error::Fault;
+use super::error::fault;
 use super::link;
 use super::writer::Writer;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::sql::{Cells, Fault};
 
 /// How a store is opened.
 ///
@@ -127,7 +127,7 @@ impl SqliteStoreOptions {
         let options = pool.connect_options().as_ref().clone();
         let source = Source::new(options.row_buffer_size(ROWS_AHEAD).disable_statement_logging());
         let connect = async {
-            let mut lent = pool.acquire().await?;
+            let mut lent = pool.acquire().await.map_err(fault)?;
             check_durability(&mut lent).await?;
             drop(lent);
             source.connect().await
@@ -200,10 +200,10 @@ impl Source {
         let mut connection = self.options.connect().await.map_err(|error| self.explain(error))?;
         self.file.get_or_init(|| identity(self.options.get_filename()));
         self.check_place()?;
-        connection.execute(WRITER).await?;
+        connection.execute(WRITER).await.map_err(fault)?;
         check_durability(&mut connection).await?;
         // Another connection may hold the lock just now; the first call will wait for it.
-        match connection.execute(PROBE).await.map_err(Fault::from) {
+        match connection.execute(PROBE).await.map_err(fault) {
             Err(fault) if !fault.is_busy() => Err(fault),
             _ => Ok(connection),
         }
@@ -222,7 +222,7 @@ impl Source {
 
     /// Says what about the folder keeps the file from being opened, if something does.
     fn explain(&self, error: sqlx::Error) -> Fault {
-        let fault = Fault::from(error);
+        let fault = fault(error);
         let file: PathBuf = self.options.get_filename().to_owned();
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
         match folder {
@@ -254,8 +254,8 @@ fn identity(_: &Path) -> Option<FileIdentity> {
 async fn check_durability(connection: &mut SqliteConnection) -> Result<(), Fault> {
     const PRAGMAS: &str = "PRAGMA journal_mode; PRAGMA synchronous";
     let answers = link::read(connection, sqlx::query(PRAGMAS)).await?;
-    let journal: String = answers.row(0).map_or(Ok(String::new()), |row: Cells<'_>| row.get(0))?;
-    let synchronous = answers.row(1).map_or(Ok(0), |row| row.int(0))?;
+    let journal = answers.row(0).map_or(Ok(""), |row| row.text(0))?;
+    let synchronous = answers.row(1).map_or(Ok(0), |row| row.long(0))?;
     if journal.eq_ignore_ascii_case("wal") && synchronous >= 2 {
         return Ok(());
     }

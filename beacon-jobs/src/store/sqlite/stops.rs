@@ -3,19 +3,20 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 
+use sqlx::sqlite::SqliteRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::codec::{self, Cells, json, nanos, nanos_after, nanos_before};
-use super::error::Fault;
+use super::codec::{self, nanos, nanos_after, nanos_before};
 use super::link::{Answers, Link};
 use super::own::Done;
-use super::{nodes, sql};
+use super::statements;
 use crate::clock::Clock;
 use crate::id::{AttemptId, IncarnationId, JobId};
 use crate::job::{Progress, StopCounts};
 use crate::stop::{Minter, StopItem, StopState};
 use crate::store::TakeStops;
+use crate::store::sql::{self, Cells, Fault, json};
 
 /// What is known of those who minted attempts.
 #[derive(Debug)]
@@ -29,8 +30,9 @@ impl Minters {
     pub(super) fn read(answers: &Answers, statement: usize, now: OffsetDateTime) -> Result<Self, Fault> {
         let mut nodes = HashMap::new();
         for row in answers.rows(statement) {
-            let minter = minter(now, row.time(1)?, row.optional_time(2)?, row.get(3)?);
-            nodes.insert(row.incarnation(0)?, (minter, row.get(4)?));
+            let minter =
+                sql::minter(now, row.optional_time(1)?, row.optional_time(2)?, row.optional_text(3)?);
+            nodes.insert(row.incarnation(0)?, (minter, row.string(4)?));
         }
         Ok(Self { now, nodes })
     }
@@ -42,74 +44,24 @@ impl Minters {
     }
 }
 
-/// What is known of a node with this lease, and this end.
-fn minter(
-    now: OffsetDateTime,
-    lease_until: OffsetDateTime,
-    ended_at: Option<OffsetDateTime>,
-    how: Option<&str>,
-) -> Minter {
-    match ended_at {
-        Some(_) if how == Some(nodes::ABANDONED) => Minter::Expired(lease_until),
-        Some(at) => Minter::Ended(at),
-        None if now < lease_until => Minter::Alive,
-        None => Minter::Expired(lease_until),
-    }
-}
-
 /// Reads the columns of `item!()`.
-pub(super) fn item(row: &Cells<'_>, minters: &Minters) -> Result<StopItem, Fault> {
-    let incarnation = row.incarnation(4)?;
-    let (minter, host) = minters.of(incarnation);
-    Ok(StopItem {
-        read_at: minters.now,
-        attempt: row.attempt(2)?,
-        job: row.job(0)?,
-        index: codec::index(row.int(1)?),
-        executor: row.get(3)?,
-        incarnation,
-        minter,
-        host,
-        handle: row.optional_json(5)?,
-        sealed: row.optional_word(6)?,
-        state: row.word(7)?,
-        mode: row.word(8)?,
-        force_at: row.time(9)?,
-        requested_at: row.time(10)?,
-        tries: row.count(11)?,
-    })
+pub(super) fn item(row: &SqliteRow, minters: &Minters) -> Result<StopItem, Fault> {
+    let (minter, host) = minters.of(row.incarnation(4)?);
+    sql::item(row, minters.now, minter, host)
 }
 
-/// Reads the rows of `stop_counts!()`. Cancelled executions that have no stop needed none.
+/// Reads the rows of `stop_counts!()`.
 pub(super) fn counts(answers: &Answers, statement: usize, cancelled: u64) -> Result<StopCounts, Fault> {
-    let mut counts = StopCounts::default();
-    let mut cancelled_with_stop = 0;
-    for row in answers.rows(statement) {
-        counts.add(row.word(0)?, row.int(1)? != 0, row.count(2)?);
-        cancelled_with_stop += row.count::<u64>(3)?;
-    }
-    counts.add(StopState::NotNeeded, true, cancelled.saturating_sub(cancelled_with_stop));
-    Ok(counts)
-}
-
-/// Leaves out what cannot be read, and says so: one damaged row must not keep all others from being
-/// stopped.
-pub(super) fn readable(items: impl Iterator<Item = Result<StopItem, Fault>>) -> Vec<StopItem> {
-    let mut readable = Vec::with_capacity(items.size_hint().0);
-    for item in items {
-        match item {
-            Ok(item) => readable.push(item),
-            Err(fault) => tracing::error!(%fault, "an open stop cannot be driven"),
-        }
-    }
-    readable
+    let rows = answers.rows(statement);
+    let rows = rows.map(|row| Ok((row.word(0)?, row.flag(1)?, row.count(2)?, row.count(3)?)));
+    sql::stop_counts(rows, cancelled)
 }
 
 pub(super) async fn take(link: &mut Link<'_>, clock: &dyn Clock, take: &TakeStops) -> Done<Vec<StopItem>> {
-    link.run(link.call(sql::BEGIN)).await?;
+    link.run(link.call(statements::BEGIN)).await?;
     let now = clock.now();
     let call = link
-        .call(sql::TAKE_STOPS)
+        .call(statements::TAKE_STOPS)
         .bind(nanos(now))
         .bind(json(&take.executors))
         .bind(take.limit)
@@ -119,11 +71,11 @@ pub(super) async fn take(link: &mut Link<'_>, clock: &dyn Clock, take: &TakeStop
         .bind(nanos_before(now, take.host_bound.missing_after));
     let answers = link.run(call).await?;
     let minters = Minters::read(&answers, 1, now)?;
-    Ok((readable(answers.rows(0).map(|row| item(&row, &minters))), Vec::new()))
+    Ok((sql::readable(answers.rows(0).map(|row| item(row, &minters))), Vec::new()))
 }
 
 /// Adds a row of a status and how many executions have it.
-pub(super) fn add_progress(progress: &mut Progress, row: &Cells<'_>, first: usize) -> Result<(), Fault> {
+pub(super) fn add_progress(progress: &mut Progress, row: &SqliteRow, first: usize) -> Result<(), Fault> {
     progress.add(row.status(first)?, row.count(first + 1)?);
     Ok(())
 }
@@ -140,13 +92,13 @@ impl Opened<'_> {
     /// Reads the text of `opened!()`. Neither a tab nor the end of a line can stand in a field, for
     /// JSON escapes both.
     pub(super) fn items(&self, lines: &str) -> Vec<StopItem> {
-        readable(lines.lines().map(|line| self.item(line)))
+        sql::readable(lines.lines().map(|line| self.item(line)))
     }
 
     fn item(&self, line: &str) -> Result<StopItem, Fault> {
         let mut fields = line.split('\t');
         let mut field = || fields.next().ok_or_else(|| unreadable("it has too few fields"));
-        let index = codec::index(field()?.parse().map_err(unreadable)?);
+        let index = sql::index(field()?.parse().map_err(unreadable)?);
         let attempt = AttemptId::from_uuid(Uuid::parse_str(field()?).map_err(unreadable)?);
         let incarnation = IncarnationId::from_uuid(Uuid::parse_str(field()?).map_err(unreadable)?);
         let executor = field()?.to_owned();
@@ -156,8 +108,7 @@ impl Opened<'_> {
         let host = field()?.to_owned();
         let sealed = present(field()?).map(str::parse).transpose().map_err(unreadable)?;
         let handle = present(field()?).map(serde_json::from_str).transpose().map_err(unreadable)?;
-        // Only an ended node's row is ever deleted, and only when no attempt refers to it.
-        let lease_until = lease_until.map_or(self.now, codec::time);
+        let (lease_until, ended_at) = (lease_until.map(codec::time), ended_at.map(codec::time));
         Ok(StopItem {
             read_at: self.now,
             attempt,
@@ -165,7 +116,7 @@ impl Opened<'_> {
             index,
             executor,
             incarnation,
-            minter: minter(self.now, lease_until, ended_at.map(codec::time), ended_how),
+            minter: sql::minter(self.now, lease_until, ended_at, ended_how),
             host,
             handle,
             sealed,
@@ -174,6 +125,7 @@ impl Opened<'_> {
             force_at: self.force_at,
             requested_at: self.now,
             tries: 0,
+            evidence: None,
         })
     }
 }

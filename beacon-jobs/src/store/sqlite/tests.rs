@@ -4,7 +4,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row, SqlSafeStr};
 
 use super::migrate::migrate;
-use super::sql::{READS, ROLLBACK, ROLLBACK_TO, STEPS};
+use super::statements::{READS, ROLLBACK, ROLLBACK_TO, STEPS};
 use crate::stop::StopState;
 
 /// Every statement, with the name of the constant that it stands in.

@@ -13,13 +13,13 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
 use super::batch::{self, Shared};
-use super::error::Fault;
 use super::link::Link;
 use super::own;
 use super::queue::{Lengths, Own, Queue, Reply, Work};
 use super::source::Source;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::sql::Fault;
 use crate::store::{Signal, SignalSender};
 
 /// How often the writer lets other tasks run while they still add calls, before it commits.

@@ -172,6 +172,24 @@ pub(super) async fn an_acknowledged_stop_shows_what_is_known_and_is_asked_again(
     assert_eq!((item.state, item.tries), (StopState::Acknowledged, 1));
 }
 
+pub(super) async fn what_the_last_answer_showed_comes_with_the_stop(bed: Bed) {
+    let (held, attempt) = open(&bed).await;
+    let shown = async || bed.due_stop(attempt).await.expect("it is asked again").evidence;
+    assert_eq!(shown().await, None);
+    bed.record(attempt, None, acknowledged()).await;
+    // Neither of these shows anything.
+    for answer in [why(), unconfirmed(false, true)] {
+        assert_eq!(shown().await, Some(json!({ "asked": true })));
+        bed.record(attempt, None, answer).await;
+    }
+    let harsher = escalation(bed.cancel(&held.job, &by_alice().immediate()).await);
+    let hastened = harsher.expect("it is harsher").hastened;
+    assert_eq!(hastened[0].evidence, Some(json!({ "asked": true })));
+    // Not sealed, so that it stays open.
+    bed.record(attempt, None, ended()).await;
+    assert_eq!(shown().await, Some(json!({ "exit_code": 143 })));
+}
+
 pub(super) async fn a_call_without_an_answer_is_counted_and_told(bed: Bed) {
     let (held, attempt) = open(&bed).await;
     for tries in 1..=3 {

@@ -37,17 +37,18 @@ macro_rules! statements {
     };
 }
 
-/// The columns of a job that `read::record` reads.
+/// The columns that `sql::record` reads, the progress, and the executors that live nodes have, where
+/// that is of interest.
 macro_rules! record {
     () => {
-        "j.seq, j.id, j.owner, j.status, j.rules, j.executors, j.created_at, j.started_at, j.finished_at, \
-         j.cancelled_from, j.cancelled_by, j.cancel_reason, j.cancel_mode, j.executions_cancelled, \
+        "j.seq, j.id, j.owner, j.status, j.rules, j.executors, j.created_at, j.started_at, \
+         j.cancelled_from, j.finished_at, j.cancelled_by, j.cancel_reason, j.cancel_mode, j.executions_cancelled, \
          (SELECT json_agg(json_build_array(p.status, p.total))::text FROM ( \
             SELECT e.status, count(*) AS total FROM @.beacon_executions e \
             WHERE e.key BETWEEN j.seq * 131072 AND j.seq * 131072 + 131071 GROUP BY e.status) p), \
          CASE WHEN j.status = 'queued' THEN ARRAY( \
             SELECT DISTINCT x.name FROM @.beacon_nodes n, unnest(n.executors) x (name) \
-            WHERE n.ended_at IS NULL AND n.lease_until > @.beacon_now()) END"
+            WHERE n.ended_at IS NULL AND n.lease_until > @.beacon_now()) ELSE ARRAY[]::text[] END"
     };
 }
 
@@ -108,8 +109,7 @@ statements! {
     EndNode = "UPDATE @.beacon_nodes n SET ended_at = c.now, ended_how = $2, \
           lease_until = least(n.lease_until, c.now) \
         FROM (SELECT @.beacon_now() AS now OFFSET 0) c WHERE n.incarnation = $1 AND n.ended_at IS NULL";
-    Nodes = "SELECT n.incarnation, n.name, n.process, n.executors, n.lease_until, \
-          n.lease_until <= @.beacon_now() \
+    Nodes = "SELECT n.incarnation, n.name, n.process, n.executors, n.lease_until, @.beacon_now() \
         FROM @.beacon_nodes n WHERE n.ended_at IS NULL ORDER BY n.incarnation";
 
     Get = concat!("SELECT ", record!(), ", @.beacon_stop_counts(j.seq) FROM @.beacon_jobs j WHERE j.id = $1");

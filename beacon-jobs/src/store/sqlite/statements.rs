@@ -64,7 +64,7 @@ macro_rules! in_job {
     };
 }
 
-/// An attempt `a` with its stop `t`: the columns that `rows::attempt` reads.
+/// An attempt `a` with its stop `t`: the columns that `sql::attempt` reads.
 macro_rules! attempt {
     () => {
         "a.number, a.id, a.incarnation, a.epoch, a.executor, a.started_at, a.handle, a.sealed_by, \
@@ -95,11 +95,11 @@ macro_rules! attempts_by_id {
     };
 }
 
-/// An open stop `t` of attempt `a` of job `j`: the columns that `stops::item` reads.
+/// An open stop `t` of attempt `a` of job `j`: the columns that `sql::item` reads.
 macro_rules! item {
     () => {
         "j.id, t.execution, a.id, a.executor, a.incarnation, a.handle, a.sealed_by, t.state, t.mode, \
-         t.force_at, t.requested_at, t.tries"
+         t.force_at, t.requested_at, t.tries, t.evidence"
     };
 }
 
@@ -338,8 +338,8 @@ steps! {
     }
 
     begin SUBMIT_READ {
-        "SELECT id, owner, digest, status FROM beacon_jobs WHERE owner = $1 AND idempotency_key = $2; \
-         SELECT id, owner, digest, status FROM beacon_jobs WHERE id = $3"
+        "SELECT id, owner = $1 AND digest = $4, status FROM beacon_jobs WHERE owner = $1 AND idempotency_key = $2; \
+         SELECT id, owner = $1 AND digest = $4, status FROM beacon_jobs WHERE id = $3"
     }
 
     within SUBMIT_JOB {
@@ -433,10 +433,11 @@ steps! {
     begin CHECK { "UPDATE beacon_jobs SET epoch = epoch WHERE 0" }
 }
 
+/// The columns that `sql::record` reads.
 macro_rules! record {
     () => {
-        "j.seq, j.id, j.owner, j.status, j.rules, j.executors, j.executions, j.created_at, j.started_at, \
-         j.finished_at, j.cancelled_from, j.cancelled_by, j.cancel_reason, j.cancel_mode, \
+        "j.seq, j.id, j.owner, j.status, j.rules, j.executors, j.created_at, j.started_at, \
+         j.cancelled_from, j.finished_at, j.cancelled_by, j.cancel_reason, j.cancel_mode, \
          j.executions_cancelled"
     };
 }

@@ -1,0 +1,28 @@
+//! Where blobs are put and got.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use super::Shared;
+
+pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    let router = Router::new()
+        .route("/{id}", get(read).put(write))
+        .layer(DefaultBodyLimit::disable())
+        .with_state(shared);
+    let _ = axum::serve(listener, router).await;
+}
+
+async fn read(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Vec<u8>, StatusCode> {
+    shared.state().blobs.get(&id).cloned().ok_or(StatusCode::NOT_FOUND)
+}
+
+async fn write(State(shared): State<Arc<Shared>>, Path(id): Path<String>, data: Bytes) {
+    shared.state().blobs.insert(id, data.to_vec());
+}

@@ -1,0 +1,113 @@
+//! The executor suite, on the fake control plane.
+
+#![allow(clippy::unwrap_used, reason = "a test's panic is its verdict")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use beacon_jobs::conformance::{ExecutorHarness, Fault, TestProvider, Work};
+use beacon_jobs::executor::Executor;
+use beacon_jobs_modal::ModalExecutor;
+use beacon_jobs_modal::fake::{self, ControlPlane};
+use serde_json::{Value, json};
+use tonic::Code;
+
+const APP: &str = "suite";
+
+struct Harness;
+
+struct Provider {
+    plane: ControlPlane,
+    executor: Arc<dyn Executor>,
+}
+
+fn executor(plane: &ControlPlane) -> Arc<dyn Executor> {
+    let executor = ModalExecutor::builder(&plane.config()).with_start_deadline(Duration::from_secs(2));
+    Arc::new(executor.build().unwrap())
+}
+
+impl ExecutorHarness for Harness {
+    type Provider = Provider;
+
+    async fn start(&self) -> Provider {
+        let plane = ControlPlane::start().await.unwrap();
+        plane.deploy(APP, "ends", fake::Work::Returns(json!({ "answer": 42 })));
+        plane.deploy(APP, "fails", fake::Work::Raises("it cannot be done".to_owned()));
+        plane.deploy(APP, "goes_on", fake::Work::GoesOn);
+        plane.deploy(APP, "saves_itself", fake::Work::Saves(json!({ "saved": true })));
+        plane.deploy(APP, "ignores", fake::Work::Swallows);
+        let executor = executor(&plane);
+        Provider { plane, executor }
+    }
+}
+
+#[async_trait]
+impl TestProvider for Provider {
+    fn executor(&self) -> Arc<dyn Executor> {
+        Arc::clone(&self.executor)
+    }
+
+    fn input(&self, work: Work) -> Option<Value> {
+        let function = match work {
+            Work::Ends => "ends",
+            Work::Fails => "fails",
+            Work::GoesOn => "goes_on",
+            Work::SavesItself => "saves_itself",
+            Work::Ignores => "ignores",
+            Work::Illegal => "",
+        };
+        Some(json!({ "app": APP, "function": function }))
+    }
+
+    async fn alive(&self) -> usize {
+        self.plane.alive()
+    }
+
+    async fn begun(&self) -> usize {
+        self.plane.begun()
+    }
+
+    async fn complete(&self) {
+        self.plane.complete();
+    }
+
+    fn restarted(&self) -> Option<Arc<dyn Executor>> {
+        Some(executor(&self.plane))
+    }
+
+    async fn inject(&self, fault: Fault) -> bool {
+        // A code that the client does not repeat by itself.
+        let fails = fake::Fault::Fails(Code::Aborted);
+        match fault {
+            Fault::StopsFail(times) => self.plane.inject("FunctionCallCancel", times, fails),
+            Fault::StartsFail(times) => {
+                self.plane.inject("FunctionMap", times, fake::Fault::Fails(Code::Unavailable));
+            }
+            Fault::RepliesLost(times) => {
+                self.plane.inject("FunctionPutInputs", times, fake::Fault::ReplyLost);
+            }
+            Fault::WatchesFail(times) => {
+                self.plane.inject("FunctionGetOutputs", times, fake::Fault::Fails(Code::Unavailable));
+            }
+        }
+        true
+    }
+}
+
+beacon_jobs::executor_conformance!(
+    Harness,
+    require = [
+        two_step,
+        resume,
+        grace,
+        failing_work,
+        force,
+        restart,
+        illegal_input,
+        stop_faults,
+        start_faults,
+        lost_replies,
+        watch_faults
+    ]
+);
