@@ -7,22 +7,20 @@ mod file;
 mod measure;
 #[path = "support/remote.rs"]
 mod remote;
-#[path = "support/work.rs"]
-mod work;
+#[path = "support/suite.rs"]
+mod suite;
 
 use std::time::Duration;
 
 use beacon_jobs::store::MemoryStore;
-use criterion::Criterion;
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use file::Floor;
-use measure::{Mode, Pair, Result, Table, bench, now};
+use measure::{Result, now};
 use remote::{Bed, LIMIT, Stopped};
-use work::on_worker;
+use suite::{Setup, Suite};
 
 /// One durable commit, if there is a file, and then one token's wake.
 async fn commit_and_wake(floor: Option<&mut Floor>) -> Result<Duration> {
@@ -67,7 +65,10 @@ struct Both {
     _folder: TempDir,
 }
 
-impl Both {
+impl Setup for Both {
+    type Case = Case;
+    type Taken = (Stopped, Duration);
+
     async fn new(case: Case) -> Result<Self> {
         let folder = file::folder()?;
         let (bed, floor) = if case.on_file {
@@ -79,59 +80,34 @@ impl Both {
         Ok(Self { bed, floor, _folder: folder })
     }
 
-    async fn round(&mut self, executions: usize) -> Result<(Stopped, Duration)> {
-        Ok((self.bed.cancel(executions).await?, commit_and_wake(self.floor.as_mut()).await?))
+    async fn round(&mut self, case: Case) -> Result<(Stopped, Duration)> {
+        Ok((self.bed.cancel(case.executions).await?, commit_and_wake(self.floor.as_mut()).await?))
     }
-}
 
-fn run(criterion: &mut Criterion, table: &mut Table, runtime: &Runtime, case: Case) -> Result<()> {
-    let Case { on_file, leaves_early, executions } = case;
-    let store = if on_file { "SQLite" } else { "memory" };
-    let work = if leaves_early { "leaves" } else { "waits" };
-    let name = |which: &str| format!("{store}, {executions} executions, execute {work}: {which} stop");
-    let mut first = Pair::new(name("first"), None)?;
-    let mut last = Pair::new(name("last"), on_file.then_some(2.0))?;
-    let mut both = None;
-    bench(criterion, &format!("cancel-stop/{store}/{executions}/execute-{work}"), |rounds| {
-        let mut sum = Duration::ZERO;
-        for _ in 0..rounds {
-            let make = move || Both::new(case);
-            let (ours, plain) = on_worker(runtime, &mut both, make, move |mut both: Both| async move {
-                let taken = both.round(executions).await;
-                (both, taken)
-            })?;
-            first.record(ours.first, plain);
-            last.record(ours.last, plain);
-            sum += ours.last;
-        }
-        Ok(sum)
-    })?;
-    table.pair(&first);
-    table.pair(&last);
-    if let Some(both) = both {
-        runtime.block_on(both.bed.runner.shutdown(LIMIT));
+    async fn end(self) -> Result<()> {
+        self.bed.runner.shutdown(LIMIT).await;
+        Ok(())
     }
-    Ok(())
 }
 
 fn main() -> Result<()> {
-    let mode = Mode::of_process();
-    let mut criterion = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_secs(4))
-        .configure_from_args();
-    let mut table =
-        Table::new("jobs.cancel() -> the executor's stop, beside a durable commit and a token's wake");
-    let runtime = work::runtime()?;
-    for on_file in [true, false] {
+    let mut suite = Suite::new(
+        "jobs.cancel() -> the executor's stop, beside a durable commit and a token's wake",
+        Duration::from_millis(200),
+        Duration::from_secs(4),
+    )?;
+    for (on_file, store) in [(true, "SQLite"), (false, "memory")] {
         for executions in [1, 12] {
-            for leaves_early in [false, true] {
-                run(&mut criterion, &mut table, &runtime, Case { on_file, leaves_early, executions })?;
+            for (leaves_early, work) in [(false, "waits"), (true, "leaves")] {
+                remote::stops::<Both>(
+                    &mut suite,
+                    &format!("cancel-stop/{store}/{executions}/execute-{work}"),
+                    Case { on_file, leaves_early, executions },
+                    &format!("{store}, {executions} executions, execute {work}"),
+                    on_file.then_some(2.0),
+                )?;
             }
         }
     }
-    table.print(mode);
-    criterion.final_summary();
-    Ok(())
+    suite.end()
 }

@@ -9,8 +9,8 @@ mod node;
 mod postgres;
 #[path = "support/seed.rs"]
 mod seed;
-#[path = "support/work.rs"]
-mod work;
+#[path = "support/suite.rs"]
+mod suite;
 
 use std::time::Duration;
 
@@ -148,7 +148,7 @@ fn main() -> Result<()> {
         "Postgres: cancel of many jobs at once, beside one transaction of the same changes (median of 5)",
     );
     if mode != Mode::List {
-        let runtime = work::runtime()?;
+        let runtime = suite::runtime()?;
         let work = async move {
             let done = all(mode, &mut table).await;
             (table, done)

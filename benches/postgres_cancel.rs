@@ -7,8 +7,8 @@ mod measure;
 mod postgres;
 #[path = "support/remote.rs"]
 mod remote;
-#[path = "support/work.rs"]
-mod work;
+#[path = "support/suite.rs"]
+mod suite;
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -17,13 +17,11 @@ use beacon_jobs::Jobs;
 use beacon_jobs::clock::{Clock, SystemClock};
 use beacon_jobs::runner::RunnerOptions;
 use beacon_jobs::store::postgres::PostgresStoreOptions;
-use criterion::Criterion;
-use tokio::runtime::Runtime;
 
-use measure::{Mode, Pair, Result, Table, bench, now};
+use measure::{Pair, Result, now};
 use postgres::{Database, Floor};
 use remote::{Bed, LIMIT, Stopped};
-use work::on_worker;
+use suite::{Setup, Suite};
 
 /// Who is given the cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,15 +49,18 @@ struct Both {
     database: Database,
 }
 
-impl Both {
-    async fn new() -> Result<Self> {
+impl Setup for Both {
+    type Case = (Canceller, usize);
+    type Taken = (Stopped, Duration);
+
+    async fn new(_: Self::Case) -> Result<Self> {
         let database = Database::new().await?;
         let bed = Bed::new(database.store(PostgresStoreOptions::new()).await?, false).await?;
         let other = Jobs::new(database.store(PostgresStoreOptions::new()).await?);
         Ok(Self { bed, other, floor: Floor::open(&database).await?, database })
     }
 
-    async fn round(&mut self, by: Canceller, executions: usize) -> Result<(Stopped, Duration)> {
+    async fn round(&mut self, (by, executions): Self::Case) -> Result<(Stopped, Duration)> {
         let jobs = match by {
             Canceller::Owner => self.bed.jobs.clone(),
             Canceller::Other => self.other.clone(),
@@ -72,34 +73,6 @@ impl Both {
         drop(self.floor);
         self.database.end().await
     }
-}
-
-fn run(
-    criterion: &mut Criterion,
-    table: &mut Table,
-    runtime: &Runtime,
-    (by, executions): (Canceller, usize),
-) -> Result<()> {
-    let name = |which: &str| format!("{by}, {executions} executions: {which} stop");
-    let mut first = Pair::new(name("first"), None)?;
-    let mut last = Pair::new(name("last"), Some(2.0))?;
-    let mut both = None;
-    bench(criterion, &format!("postgres-cancel/{by:?}/{executions}"), |rounds| {
-        let mut sum = Duration::ZERO;
-        for _ in 0..rounds {
-            let (ours, plain) = on_worker(runtime, &mut both, Both::new, move |mut both: Both| async move {
-                let taken = both.round(by, executions).await;
-                (both, taken)
-            })?;
-            first.record(ours.first, plain);
-            last.record(ours.last, plain);
-            sum += ours.last;
-        }
-        Ok(sum)
-    })?;
-    table.pair(&first);
-    table.pair(&last);
-    both.map_or(Ok(()), |both| runtime.block_on(both.end()))
 }
 
 /// Two nodes that both have the executor. The one that is given the cancels takes no jobs: its one
@@ -118,8 +91,11 @@ struct Race {
     plain: Duration,
 }
 
-impl Rivals {
-    async fn new() -> Result<Self> {
+impl Setup for Rivals {
+    type Case = ();
+    type Taken = Race;
+
+    async fn new((): ()) -> Result<Self> {
         let database = Database::new().await?;
         let mut full = RunnerOptions::default();
         full.max_jobs = 1;
@@ -129,7 +105,7 @@ impl Rivals {
         Ok(Self { owner, canceller, floor: Floor::open(&database).await?, database })
     }
 
-    async fn round(&mut self) -> Result<Race> {
+    async fn round(&mut self, (): ()) -> Result<Race> {
         let id = self.owner.begin(1).await?;
         let start = now();
         self.canceller.jobs.cancel(&id, &remote::request()).await?;
@@ -160,60 +136,46 @@ async fn first_stop(bed: &mut Bed) -> Option<Instant> {
     None
 }
 
-fn rivals(criterion: &mut Criterion, table: &mut Table, runtime: &Runtime) -> Result<()> {
+fn rivals(suite: &mut Suite) -> Result<()> {
     let mut by_canceller = Pair::new("cross node, both have the executor: the canceller's stop", None)?;
     let mut by_owner = Pair::new("cross node, both have the executor: the owner's stop", None)?;
     let (mut rounds_taken, mut canceller_first) = (0_u32, 0_u32);
-    let mut both = None;
-    bench(criterion, "postgres-cancel/rivals", |rounds| {
-        let mut sum = Duration::ZERO;
-        for _ in 0..rounds {
-            let race = on_worker(runtime, &mut both, Rivals::new, move |mut both: Rivals| async move {
-                let taken = both.round().await;
-                (both, taken)
-            })?;
-            if let Some(took) = race.canceller {
-                by_canceller.record(took, race.plain);
-                sum += took;
-            }
-            if let Some(took) = race.owner {
-                by_owner.record(took, race.plain);
-            }
-            rounds_taken += 1;
-            canceller_first += u32::from(match (race.canceller, race.owner) {
-                (Some(canceller), Some(owner)) => canceller <= owner,
-                (canceller, _) => canceller.is_some(),
-            });
+    suite.rounds::<Rivals>("postgres-cancel/rivals", (), |race| {
+        if let Some(took) = race.canceller {
+            by_canceller.record(took, race.plain);
         }
-        Ok(sum)
+        if let Some(took) = race.owner {
+            by_owner.record(took, race.plain);
+        }
+        rounds_taken += 1;
+        canceller_first += u32::from(match (race.canceller, race.owner) {
+            (Some(canceller), Some(owner)) => canceller <= owner,
+            (canceller, _) => canceller.is_some(),
+        });
+        race.canceller.unwrap_or_default()
     })?;
-    table.pair(&by_canceller);
-    table.pair(&by_owner);
+    suite.table.pair(&by_canceller);
+    suite.table.pair(&by_owner);
     if rounds_taken > 0 {
         let share = 100.0 * f64::from(canceller_first) / f64::from(rounds_taken);
-        table.figure("  the canceller's came first, of 100", share, 0, None);
+        suite.table.figure("  the canceller's came first, of 100", share, 0, None);
     }
-    both.map_or(Ok(()), |both| runtime.block_on(both.end()))
+    Ok(())
 }
 
 fn main() -> Result<()> {
-    let mode = Mode::of_process();
-    let mut criterion = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(5))
-        .configure_from_args();
-    let mut table = Table::new(
+    let mut suite = Suite::new(
         "Postgres: jobs.cancel() -> the executor's stop, beside a durable commit until a listener has woken",
-    );
-    let runtime = work::runtime()?;
+        Duration::from_millis(300),
+        Duration::from_secs(5),
+    )?;
     for by in [Canceller::Owner, Canceller::Other] {
         for executions in [1, 12] {
-            run(&mut criterion, &mut table, &runtime, (by, executions))?;
+            let name = format!("postgres-cancel/{by:?}/{executions}");
+            let line = format!("{by}, {executions} executions");
+            remote::stops::<Both>(&mut suite, &name, (by, executions), &line, Some(2.0))?;
         }
     }
-    rivals(&mut criterion, &mut table, &runtime)?;
-    table.print(mode);
-    criterion.final_summary();
-    Ok(())
+    rivals(&mut suite)?;
+    suite.end()
 }

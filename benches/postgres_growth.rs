@@ -11,8 +11,8 @@ mod postgres;
 mod remote;
 #[path = "support/seed.rs"]
 mod seed;
-#[path = "support/work.rs"]
-mod work;
+#[path = "support/suite.rs"]
+mod suite;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +20,13 @@ use std::time::Duration;
 use beacon_jobs::Jobs;
 use beacon_jobs::store::JobStore;
 use beacon_jobs::store::postgres::PostgresStoreOptions;
-use criterion::Criterion;
-use tokio::runtime::Runtime;
 
-use measure::{Mode, Pair, Result, Table, bench};
+use measure::{Mode, Pair, Result};
 use node::Node;
 use postgres::{Database, Floor};
 use remote::{Bed, LIMIT};
 use seed::Stage;
-use work::on_worker;
+use suite::{Setup, Suite};
 
 const FINISHED: u32 = 1_000_000;
 const RUNNING: u32 = 10_000;
@@ -87,14 +85,17 @@ struct Both {
     is_full_first: bool,
 }
 
-impl Both {
+impl Setup for Both {
+    type Case = Mode;
+    type Taken = (Round, Round);
+
     async fn new(mode: Mode) -> Result<Self> {
         let full = Side::new(mode.pick(FINISHED, 100), mode.pick(RUNNING, 10)).await?;
         Ok(Self { full, empty: Side::new(0, 0).await?, is_full_first: false })
     }
 
     /// Both, in turn first.
-    async fn round(&mut self) -> Result<(Round, Round)> {
+    async fn round(&mut self, _: Mode) -> Result<(Round, Round)> {
         self.is_full_first = !self.is_full_first;
         Ok(if self.is_full_first {
             let full = round(&mut self.full).await?;
@@ -103,6 +104,11 @@ impl Both {
             let empty = round(&mut self.empty).await?;
             (round(&mut self.full).await?, empty)
         })
+    }
+
+    async fn end(self) -> Result<()> {
+        self.full.end().await?;
+        self.empty.end().await
     }
 }
 
@@ -114,49 +120,23 @@ async fn round(side: &mut Side) -> Result<Round> {
     })
 }
 
-fn run(criterion: &mut Criterion, mode: Mode, table: &mut Table, runtime: &Runtime) -> Result<()> {
+fn main() -> Result<()> {
+    let mut suite = Suite::new(
+        "Postgres: cancel -> the executor's stop with 1 000 000 finished and 10 000 running jobs, beside empty tables",
+        Duration::from_millis(500),
+        Duration::from_secs(10),
+    )?;
     let mut same = Pair::new("same node: cancel -> stop, full / empty", Some(1.3))?;
     let mut cross = Pair::new("cross node: cancel -> stop, full / empty", Some(1.3))?;
     let mut floors = Pair::new("the floor itself, full / empty", None)?;
-    let mut both = None;
-    bench(criterion, "postgres-growth/cancel", |rounds| {
-        let mut sum = Duration::ZERO;
-        for _ in 0..rounds {
-            let make = move || Both::new(mode);
-            let (full, empty) = on_worker(runtime, &mut both, make, move |mut both: Both| async move {
-                let taken = both.round().await;
-                (both, taken)
-            })?;
-            same.record(full.same, empty.same);
-            cross.record(full.cross, empty.cross);
-            floors.record(full.floor, empty.floor);
-            sum += full.same;
-        }
-        Ok(sum)
+    suite.rounds::<Both>("postgres-growth/cancel", suite.mode, |(full, empty)| {
+        same.record(full.same, empty.same);
+        cross.record(full.cross, empty.cross);
+        floors.record(full.floor, empty.floor);
+        full.same
     })?;
     for pair in [&same, &cross, &floors] {
-        table.pair(pair);
+        suite.table.pair(pair);
     }
-    let Some(both) = both else { return Ok(()) };
-    runtime.block_on(async {
-        both.full.end().await?;
-        both.empty.end().await
-    })
-}
-
-fn main() -> Result<()> {
-    let mode = Mode::of_process();
-    let mut criterion = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(10))
-        .configure_from_args();
-    let mut table = Table::new(
-        "Postgres: cancel -> the executor's stop with 1 000 000 finished and 10 000 running jobs, beside empty tables",
-    );
-    let runtime = work::runtime()?;
-    run(&mut criterion, mode, &mut table, &runtime)?;
-    table.print(mode);
-    criterion.final_summary();
-    Ok(())
+    suite.end()
 }

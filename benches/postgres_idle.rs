@@ -6,8 +6,8 @@ mod measure;
 mod postgres;
 #[path = "support/remote.rs"]
 mod remote;
-#[path = "support/work.rs"]
-mod work;
+#[path = "support/suite.rs"]
+mod suite;
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ fn main() -> Result<()> {
     let mode = Mode::of_process();
     let mut table = Table::new("Postgres: statements for each second of a node with nothing to do");
     if mode != Mode::List {
-        let runtime = work::runtime()?;
+        let runtime = suite::runtime()?;
         let (listening, polling) =
             runtime.block_on(async { tokio::join!(idle(mode, true), idle(mode, false)) });
         table.figure("while it listens", listening?, 2, Some(2.0));

@@ -7,58 +7,20 @@ mod measure;
 mod node;
 #[path = "support/postgres.rs"]
 mod postgres;
-#[path = "support/work.rs"]
-mod work;
+#[path = "support/rows.rs"]
+mod rows;
+#[path = "support/suite.rs"]
+mod suite;
 
 use std::time::Duration;
 
-use beacon_jobs::cancel::{Actor, CancelOutcome, CancelRequest};
 use beacon_jobs::store::postgres::{PostgresStore, PostgresStoreOptions};
-use criterion::Criterion;
-use tokio::runtime::Runtime;
 
-use measure::{Mode, Pair, Result, Table, bench, now};
-use node::{Node, OWNER};
+use measure::Result;
+use node::Node;
 use postgres::{Database, Floor};
-use work::on_worker;
-
-/// How far the executions are when the cancel comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// None has begun: as many rows change as there are executions.
-    Queued,
-    /// Each has an attempt with a saved handle: a stop is requested of each as well, a row of its own.
-    Running,
-}
-
-impl Stage {
-    /// How many rows the cancel changes or adds for each execution.
-    const fn rows_each(self) -> u32 {
-        match self {
-            Self::Queued => 1,
-            Self::Running => 2,
-        }
-    }
-}
-
-async fn cancel(node: &Node<PostgresStore>, stage: Stage, executions: u32) -> Result<Duration> {
-    let id = node.submit(executions).await?;
-    // Claimed in both cases, so that no job is left for the next round's claim.
-    let held = node.claim().await?;
-    if stage == Stage::Running {
-        node.run_all(&held).await?;
-    }
-    let request = CancelRequest::new(Actor::Owner(OWNER.to_owned()));
-    let start = now();
-    let answer = node.jobs.cancel(&id, &request).await?;
-    let took = start.elapsed();
-    match answer.outcome {
-        CancelOutcome::Cancelled { record, .. } if record.executions_cancelled == u64::from(executions) => {
-            Ok(took)
-        }
-        other => Err(format!("not all was cancelled: {other:?}").into()),
-    }
-}
+use rows::Case;
+use suite::{Setup, Suite};
 
 /// A store and its floor.
 struct Bed {
@@ -67,68 +29,34 @@ struct Bed {
     database: Database,
 }
 
-impl Bed {
-    async fn new() -> Result<Self> {
+impl Setup for Bed {
+    type Case = Case;
+    type Taken = (Duration, Duration);
+
+    async fn new(_: Case) -> Result<Self> {
         let database = Database::new().await?;
         let node = Node::on(database.store(PostgresStoreOptions::new()).await?).await?;
         Ok(Self { node, floor: Floor::open(&database).await?, database })
     }
 
-    async fn round(&mut self, stage: Stage, executions: u32) -> Result<(Duration, Duration)> {
-        let ours = cancel(&self.node, stage, executions).await?;
-        Ok((ours, self.floor.update(executions * stage.rows_each()).await?))
+    async fn round(&mut self, case: Case) -> Result<(Duration, Duration)> {
+        let ours = rows::cancel(&self.node, case).await?;
+        Ok((ours, self.floor.update(case.rows()).await?))
     }
-}
 
-fn run(
-    criterion: &mut Criterion,
-    mode: Mode,
-    table: &mut Table,
-    runtime: &Runtime,
-    (stage, executions): (Stage, u32),
-) -> Result<()> {
-    // Of the larger one it is told how the cost grows.
-    let budget = (executions == 100).then_some(2.0);
-    let mut pair = Pair::new(format!("{executions} executions, {stage:?}"), budget)?;
-    let name = format!("postgres-rows/{stage:?}/{executions}");
-    let executions = mode.pick(executions, executions.min(100));
-    let mut bed = None;
-    bench(criterion, &name, |rounds| {
-        let mut sum = Duration::ZERO;
-        for _ in 0..rounds {
-            let (ours, plain) = on_worker(runtime, &mut bed, Bed::new, move |mut bed: Bed| async move {
-                let taken = bed.round(stage, executions).await;
-                (bed, taken)
-            })?;
-            pair.record(ours, plain);
-            sum += ours;
-        }
-        Ok(sum)
-    })?;
-    table.pair(&pair);
-    bed.map_or(Ok(()), |Bed { node, floor, database }| {
-        drop((node, floor));
-        runtime.block_on(database.end())
-    })
+    async fn end(self) -> Result<()> {
+        drop((self.node, self.floor));
+        self.database.end().await
+    }
 }
 
 fn main() -> Result<()> {
-    let mode = Mode::of_process();
-    let mut criterion = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(100))
-        .measurement_time(Duration::from_secs(5))
-        .configure_from_args();
-    let mut table = Table::new(
+    let mut suite = Suite::new(
         "Postgres: cancel of a job of many executions, beside a plain UPDATE of as many rows that notifies",
-    );
-    let runtime = work::runtime()?;
-    for executions in [100, 10_000] {
-        for stage in [Stage::Queued, Stage::Running] {
-            run(&mut criterion, mode, &mut table, &runtime, (stage, executions))?;
-        }
-    }
-    table.print(mode);
-    criterion.final_summary();
-    Ok(())
+        Duration::from_millis(100),
+        Duration::from_secs(5),
+    )?;
+    // Of the larger one it is told how the cost grows.
+    rows::run::<Bed>(&mut suite, "postgres-rows", |executions| (executions == 100).then_some(2.0))?;
+    suite.end()
 }

@@ -7,22 +7,20 @@ mod measure;
 mod node;
 #[path = "support/postgres.rs"]
 mod postgres;
-#[path = "support/work.rs"]
-mod work;
+#[path = "support/suite.rs"]
+mod suite;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use beacon_jobs::store::postgres::{PostgresStore, PostgresStoreOptions};
 use beacon_jobs::store::{ClaimedJob, JobStore, Signals};
-use criterion::Criterion;
-use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use measure::{Mode, Pair, Result, Table, bench, now};
+use measure::{Pair, Result, now};
 use node::Node;
 use postgres::{Database, Floor};
-use work::on_worker;
+use suite::{Setup, Suite};
 
 /// As many jobs as a runner has places for at first.
 const CLAIM: u32 = 64;
@@ -96,15 +94,19 @@ struct Bed {
     database: Database,
 }
 
-impl Bed {
-    async fn new() -> Result<Self> {
+impl Setup for Bed {
+    /// How many jobs, from how many callers.
+    type Case = (u32, usize);
+    /// The time of a job, and that of a plain commit.
+    type Taken = (Duration, Duration);
+
+    async fn new(_: Self::Case) -> Result<Self> {
         let database = Database::new().await?;
         let node = Node::on(database.store(PostgresStoreOptions::new()).await?).await?;
         Ok(Self { node: Arc::new(node), floor: Floor::open(&database).await?, database })
     }
 
-    /// The time of a job, and that of a plain commit.
-    async fn round(&mut self, jobs: u32, count: usize) -> Result<(Duration, Duration)> {
+    async fn round(&mut self, (jobs, count): Self::Case) -> Result<Self::Taken> {
         submit(&self.node, jobs, 8).await?;
         let ours = complete(&self.node, jobs, count).await?;
         let mut plain = Duration::ZERO;
@@ -112,6 +114,11 @@ impl Bed {
             plain += self.floor.commit().await?;
         }
         Ok((ours / jobs, plain / COMMITS))
+    }
+
+    async fn end(self) -> Result<()> {
+        drop((self.node, self.floor));
+        self.database.end().await
     }
 }
 
@@ -134,38 +141,22 @@ async fn commits(jobs: u32, count: usize) -> Result<f64> {
     Ok(commits as f64 / f64::from(jobs))
 }
 
-fn run(
-    criterion: &mut Criterion,
-    mode: Mode,
-    table: &mut Table,
-    runtime: &Runtime,
-    count: usize,
-) -> Result<()> {
-    let jobs = mode.pick(u32::try_from(count)? * 4, 8);
-    let mut pair = Pair::new(format!("{count} callers: a job, beside a plain commit"), None)?;
-    let mut bed = None;
-    bench(criterion, &format!("postgres-throughput/{count}-callers"), |rounds| {
-        let mut sum = Duration::ZERO;
-        for _ in 0..rounds {
-            let (ours, plain) = on_worker(runtime, &mut bed, Bed::new, move |mut bed: Bed| async move {
-                let taken = bed.round(jobs, count).await;
-                (bed, taken)
-            })?;
-            pair.record(ours, plain);
-            sum += ours;
-        }
-        Ok(sum)
-    })?;
+fn run(suite: &mut Suite, count: usize) -> Result<()> {
+    let jobs = suite.mode.pick(u32::try_from(count)? * 4, 8);
+    let pair = Pair::new(format!("{count} callers: a job, beside a plain commit"), None)?;
+    let pair = suite.pair::<Bed>(&format!("postgres-throughput/{count}-callers"), (jobs, count), pair)?;
     if pair.is_empty() {
         return Ok(());
     }
-    table.pair(&pair);
-    table.least(&format!("{count} callers: jobs for each second"), 1.0 / pair.p50().as_secs_f64(), None);
-    let each = runtime.block_on(runtime.spawn(commits(mode.pick(1_000, 8), count)))??;
-    table.figure(&format!("{count} callers: commits for each job"), each, 2, None);
-    let Some(Bed { node, floor, database }) = bed else { return Ok(()) };
-    drop((node, floor));
-    runtime.block_on(database.end())
+    suite.table.least(
+        &format!("{count} callers: jobs for each second"),
+        1.0 / pair.p50().as_secs_f64(),
+        None,
+    );
+    let counted = suite.runtime.spawn(commits(suite.mode.pick(1_000, 8), count));
+    let each = suite.runtime.block_on(counted)??;
+    suite.table.figure(&format!("{count} callers: commits for each job"), each, 2, None);
+    Ok(())
 }
 
 /// Two nodes, of which one sends hints to a third and hears it.
@@ -174,8 +165,11 @@ struct Hints {
     without: (Shared, Database),
 }
 
-impl Hints {
-    async fn new() -> Result<Self> {
+impl Setup for Hints {
+    type Case = (Work, u32);
+    type Taken = (Duration, Duration);
+
+    async fn new(_: Self::Case) -> Result<Self> {
         let (with, without) = (Database::new().await?, Database::new().await?);
         let options = || PostgresStoreOptions::new().with_max_connections(CONNECTIONS);
         let node = Arc::new(Node::on(with.store(options()).await?).await?);
@@ -184,7 +178,7 @@ impl Hints {
         Ok(Self { with: (node, with, signals), without: (Arc::new(quiet), without) })
     }
 
-    async fn round(&self, work: Work, jobs: u32) -> Result<(Duration, Duration)> {
+    async fn round(&mut self, (work, jobs): Self::Case) -> Result<Self::Taken> {
         let count = CONNECTIONS as usize;
         let mut taken = [Duration::ZERO; 2];
         for (node, taken) in [&self.with.0, &self.without.0].into_iter().zip(&mut taken) {
@@ -197,6 +191,13 @@ impl Hints {
         }
         Ok((taken[0], taken[1]))
     }
+
+    async fn end(self) -> Result<()> {
+        let Self { with: (with, its, signals), without: (without, others) } = self;
+        drop((with, signals, without));
+        its.end().await?;
+        others.end().await
+    }
 }
 
 /// What is done with notifications on, and off.
@@ -208,55 +209,21 @@ enum Work {
     Complete,
 }
 
-fn hints(
-    criterion: &mut Criterion,
-    mode: Mode,
-    table: &mut Table,
-    runtime: &Runtime,
-    work: Work,
-) -> Result<()> {
-    // 0.9 of the commits in the same time.
-    let mut pair =
-        Pair::new(format!("{CONNECTIONS} connections, {work:?}: with notifications / without"), Some(1.11))?;
-    let jobs = mode.pick(100, 10);
-    let mut bed = None;
-    bench(criterion, &format!("postgres-throughput/notifications/{work:?}"), |rounds| {
-        let mut sum = Duration::ZERO;
-        for _ in 0..rounds {
-            let (with, without) = on_worker(runtime, &mut bed, Hints::new, move |bed: Hints| async move {
-                let taken = bed.round(work, jobs).await;
-                (bed, taken)
-            })?;
-            pair.record(with, without);
-            sum += with;
-        }
-        Ok(sum)
-    })?;
-    table.pair(&pair);
-    let Some(Hints { with: (with, its, signals), without: (without, others) }) = bed else { return Ok(()) };
-    drop((with, signals, without));
-    runtime.block_on(async {
-        its.end().await?;
-        others.end().await
-    })
-}
-
 fn main() -> Result<()> {
-    let mode = Mode::of_process();
-    let mut criterion = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(5))
-        .configure_from_args();
-    let mut table = Table::new("Postgres: jobs of one execution from their claim to their outcome");
-    let runtime = work::runtime()?;
+    let mut suite = Suite::new(
+        "Postgres: jobs of one execution from their claim to their outcome",
+        Duration::from_millis(500),
+        Duration::from_secs(5),
+    )?;
     for count in [1, 64] {
-        run(&mut criterion, mode, &mut table, &runtime, count)?;
+        run(&mut suite, count)?;
     }
     for work in [Work::Submit, Work::Complete] {
-        hints(&mut criterion, mode, &mut table, &runtime, work)?;
+        let line = format!("{CONNECTIONS} connections, {work:?}: with notifications / without");
+        // 0.9 of the commits in the same time.
+        let pair = Pair::new(line, Some(1.11))?;
+        let jobs = suite.mode.pick(100, 10);
+        suite.pair::<Hints>(&format!("postgres-throughput/notifications/{work:?}"), (work, jobs), pair)?;
     }
-    table.print(mode);
-    criterion.final_summary();
-    Ok(())
+    suite.end()
 }

@@ -6,22 +6,20 @@ mod file;
 mod measure;
 #[path = "support/node.rs"]
 mod node;
-#[path = "support/work.rs"]
-mod work;
+#[path = "support/suite.rs"]
+mod suite;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use beacon_jobs::store::sqlite::SqliteStore;
-use criterion::Criterion;
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use file::Floor;
-use measure::{Mode, Pair, Result, Table, bench, now};
+use measure::{Mode, Pair, Result, now};
 use node::{Held, Node, Step};
-use work::on_worker;
+use suite::{Setup, Suite};
 
 const EXECUTIONS: u32 = 10_000;
 /// Executions between two looks at the floor: a whole number for each caller.
@@ -81,123 +79,121 @@ impl Bed {
         self.floor.commit().await?;
         Ok(start.elapsed())
     }
+}
+
+/// Many callers at once.
+struct Crowd(Bed);
+
+/// What a slice took from many callers.
+struct Slice {
+    took: Duration,
+    transitions: u32,
+    commits: u64,
+    plain: Duration,
+}
+
+impl Setup for Crowd {
+    type Case = (Mode, usize);
+    type Taken = Slice;
+
+    async fn new(_: Self::Case) -> Result<Self> {
+        Ok(Self(Bed::new().await?))
+    }
 
     /// Brings a slice of executions through from so many callers.
-    async fn crowd_of(&mut self, mode: Mode, count: usize) -> Result<Slice> {
-        let held = self.take(mode, SLICE).await?;
-        let before = self.node.store.commits();
+    async fn round(&mut self, (mode, count): Self::Case) -> Result<Slice> {
+        let Self(bed) = self;
+        let held = bed.take(mode, SLICE).await?;
+        let before = bed.node.store.commits();
         let start = now();
-        callers(&self.node, &held, count).await?;
+        callers(&bed.node, &held, count).await?;
         let took = start.elapsed();
-        let commits = self.node.store.commits() - before;
+        let commits = bed.node.store.commits() - before;
         let mut plain = Duration::ZERO;
         for _ in 0..COMMITS {
-            plain += self.plain_commit().await?;
+            plain += bed.plain_commit().await?;
         }
-        Ok(Slice { took, transitions: held.len() * Step::ALL.len(), commits, plain: plain / COMMITS })
+        let transitions = u32::try_from(held.len() * Step::ALL.len())?;
+        Ok(Slice { took, transitions, commits, plain: plain / COMMITS })
+    }
+}
+
+/// One caller alone.
+struct Alone(Bed);
+
+impl Setup for Alone {
+    type Case = Mode;
+    type Taken = Vec<(Duration, Duration)>;
+
+    async fn new(_: Mode) -> Result<Self> {
+        Ok(Self(Bed::new().await?))
     }
 
     /// Brings one execution through, and takes a plain commit after each of its transitions.
-    async fn one(&mut self, mode: Mode) -> Result<Vec<(Duration, Duration)>> {
-        let held = self.take(mode, 1).await?.pop().ok_or("no execution")?;
+    async fn round(&mut self, mode: Mode) -> Result<Self::Taken> {
+        let Self(bed) = self;
+        let held = bed.take(mode, 1).await?.pop().ok_or("no execution")?;
         let mut taken = Vec::with_capacity(Step::ALL.len());
         for step in Step::ALL {
             let start = now();
-            held.step(&self.node.store, step).await?;
-            taken.push((start.elapsed(), self.plain_commit().await?));
+            held.step(&bed.node.store, step).await?;
+            taken.push((start.elapsed(), bed.plain_commit().await?));
         }
         Ok(taken)
     }
 }
 
-/// What a slice took from many callers.
-struct Slice {
-    took: Duration,
-    transitions: usize,
-    commits: u64,
-    plain: Duration,
-}
-
-/// Many callers at once.
-fn crowd(
-    criterion: &mut Criterion,
-    mode: Mode,
-    runtime: &Runtime,
-    table: &mut Table,
-    count: usize,
-) -> Result<()> {
+fn crowd(suite: &mut Suite, count: usize) -> Result<()> {
     let mut pair = Pair::new(format!("{count} callers: one transition"), None)?;
     let (mut transitions, mut commits) = (0, 0);
-    let mut bed = None;
-    bench(criterion, &format!("transitions/{count}-callers"), |rounds| {
-        let mut sum = Duration::ZERO;
-        for _ in 0..rounds {
-            let slice = on_worker(runtime, &mut bed, Bed::new, move |mut bed| async move {
-                let slice = bed.crowd_of(mode, count).await;
-                (bed, slice)
-            })?;
-            pair.record(slice.took / u32::try_from(slice.transitions)?, slice.plain);
-            transitions += slice.transitions;
-            commits += slice.commits;
-            sum += slice.took;
-        }
-        Ok(sum)
+    let case = (suite.mode, count);
+    suite.rounds::<Crowd>(&format!("transitions/{count}-callers"), case, |slice| {
+        pair.record(slice.took / slice.transitions, slice.plain);
+        transitions += slice.transitions;
+        commits += slice.commits;
+        slice.took
     })?;
     if pair.is_empty() {
         return Ok(());
     }
-    table.pair(&pair);
+    suite.table.pair(&pair);
     if count == 256 {
-        table.least("256 callers: times faster than one commit each", 1.0 / pair.ratio(0.5), Some(5.0));
+        suite.table.least("256 callers: times faster than one commit each", 1.0 / pair.ratio(0.5), Some(5.0));
     }
-    let each = transitions as f64 / commits.max(1) as f64;
+    let each = f64::from(transitions) / commits.max(1) as f64;
     let budget = (count >= 64).then_some(30.0);
-    table.least(&format!("{count} callers: transitions for each commit"), each, budget);
+    suite.table.least(&format!("{count} callers: transitions for each commit"), each, budget);
     Ok(())
 }
 
 /// One caller alone: each of its transitions beside a plain commit.
-fn alone(criterion: &mut Criterion, mode: Mode, runtime: &Runtime, table: &mut Table) -> Result<()> {
+fn alone(suite: &mut Suite) -> Result<()> {
     let mut all = Pair::new("1 caller: one transition", Some(1.3))?;
     let mut each = Vec::new();
     for step in Step::ALL {
         each.push(Pair::new(format!("1 caller: {step:?}"), None)?);
     }
-    let mut bed = None;
-    bench(criterion, "transitions/1-caller", |rounds| {
-        let mut sum = Duration::ZERO;
-        for _ in 0..rounds {
-            let taken = on_worker(runtime, &mut bed, Bed::new, move |mut bed| async move {
-                let taken = bed.one(mode).await;
-                (bed, taken)
-            })?;
-            for ((ours, plain), pair) in taken.into_iter().zip(&mut each) {
-                pair.record(ours, plain);
-                all.record(ours, plain);
-                sum += ours;
-            }
+    suite.rounds::<Alone>("transitions/1-caller", suite.mode, |taken| {
+        for (&(ours, plain), pair) in taken.iter().zip(&mut each) {
+            pair.record(ours, plain);
+            all.record(ours, plain);
         }
-        Ok(sum)
+        taken.iter().map(|(ours, _)| ours).sum()
     })?;
-    table.pair(&all);
-    each.iter().for_each(|pair| table.pair(pair));
+    suite.table.pair(&all);
+    each.iter().for_each(|pair| suite.table.pair(pair));
     Ok(())
 }
 
 fn main() -> Result<()> {
-    let mode = Mode::of_process();
-    let mut criterion = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(4))
-        .configure_from_args();
-    let mut table = Table::new("SQLite: start, save and finish of 10 000 executions, beside plain commits");
-    let runtime = work::runtime()?;
-    alone(&mut criterion, mode, &runtime, &mut table)?;
+    let mut suite = Suite::new(
+        "SQLite: start, save and finish of 10 000 executions, beside plain commits",
+        Duration::from_millis(500),
+        Duration::from_secs(4),
+    )?;
+    alone(&mut suite)?;
     for count in [8, 64, 256] {
-        crowd(&mut criterion, mode, &runtime, &mut table, count)?;
+        crowd(&mut suite, count)?;
     }
-    table.print(mode);
-    criterion.final_summary();
-    Ok(())
+    suite.end()
 }

@@ -12,21 +12,11 @@
 #[macro_use]
 mod support;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::time::Duration;
 
-use beacon_jobs::Jobs;
-use beacon_jobs::cancel::CancelOutcome;
-use beacon_jobs::executor::function::FunctionExecutor;
-use beacon_jobs::job::{AuditAction, ExecutionStatus, JobStatus};
-use beacon_jobs::stop::StopState;
-use beacon_jobs::store::JobStore;
+use beacon_jobs::job::AuditAction;
 use futures_util::StreamExt;
-use serde_json::json;
-use support::probe::{Hook, Probe};
-use support::provider::{Point, Provider, Remote};
-use support::{Stand, by_alice, detail, many, one, runner, settled, submit, until};
+use support::prelude::*;
 use tokio::sync::Semaphore;
 
 on_each_store!(
@@ -73,7 +63,7 @@ async fn cancel_and_completion_raced_10_000_times_have_one_outcome_and_true_answ
             }
         })
     };
-    let mut options = support::quick_options();
+    let mut options = quick_options();
     options.max_jobs = 256;
     let runner = runner(&jobs).options(options).executor(work).start().await.unwrap();
     let won = Arc::new(AtomicUsize::new(0));
@@ -141,7 +131,7 @@ async fn cancel_and_completion_raced_10_000_times_have_one_outcome_and_true_answ
     let (won, lost) = (won.load(Ordering::Relaxed), lost.load(Ordering::Relaxed));
     println!("{RACES} races: {won} cancelled, {lost} completed");
     assert!(won > 100 && lost > 100, "a race that one side always wins shows nothing: {won} to {lost}");
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
     assert_eq!(jobs.contexts().count(), 0);
 }
 
@@ -194,7 +184,7 @@ async fn cancel_at(stand: &Stand, step: usize) -> bool {
         assert_eq!(provider.calls(), Vec::<String>::new(), "step {step}");
         assert_eq!(end.stops.open, 0);
     }
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
     assert_eq!(jobs.contexts().count(), 0);
     cancelled
 }
@@ -222,7 +212,7 @@ async fn a_job_cancelled_while_queued_is_never_started(stand: Stand) {
     provider.wait_alive(1).await;
     provider.finish_all();
     until(&jobs, &other, |detail| detail.job.status == JobStatus::Completed).await;
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
     assert_eq!(provider.count("create"), 1, "only the other job's");
     assert_eq!(detail(&jobs, &id).await.job.status, JobStatus::Cancelled);
 }
@@ -248,7 +238,7 @@ async fn a_late_output_is_kept_beside_and_is_never_the_result(stand: Stand) {
     assert_eq!(end.executions[0].output, None);
     assert_eq!(end.executions[0].late_output, Some(json!("saved in time")));
     assert_eq!(end.executions[0].stop.as_ref().unwrap().state, StopState::Confirmed);
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 /// A cancel taken in the owner's own process: an attempt that holds its permit wants to send the
@@ -282,7 +272,7 @@ async fn a_cancel_holds_back_sends_while_it_commits(stand: Stand) {
         assert_eq!(provider.count("begin"), 0, "begun beside a cancel");
         assert_eq!(provider.alive(), []);
     }
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 /// The job is claimed and registered only while its cancel waits to commit.
@@ -307,7 +297,7 @@ async fn a_cancel_that_was_there_before_the_job_was_registered_holds_its_sends_t
         gate.acquire().await.unwrap().forget();
         settled(&jobs, &id).await;
         assert_eq!(provider.count("create"), 0, "created after the cancel");
-        runner.shutdown(support::LONG).await;
+        runner.shutdown(LONG).await;
     }
     assert_eq!(jobs.contexts().count(), 0);
 }
@@ -316,7 +306,7 @@ async fn ten_thousand_running_jobs_cancelled_leave_nothing(stand: Stand) {
     const JOBS: usize = 10_000;
     let jobs = Jobs::new(Arc::clone(&stand.store));
     let work = FunctionExecutor::new("forever", |_| std::future::pending());
-    let mut options = support::quick_options();
+    let mut options = quick_options();
     (options.max_jobs, options.max_executions, options.poll) = (JOBS, JOBS, Duration::from_secs(1));
     let runner = runner(&jobs).options(options).executor(work.clone()).start().await.unwrap();
     let tasks_before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
@@ -352,7 +342,7 @@ async fn ten_thousand_running_jobs_cancelled_leave_nothing(stand: Stand) {
     }
     let filter = beacon_jobs::store::JobFilter { status: Some(JobStatus::Running), ..Default::default() };
     assert!(stand.store.list(&filter).await.unwrap().jobs.is_empty());
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn a_harsher_cancel_ends_the_wait_for_work_that_its_provider_does_not_end(stand: Stand) {
@@ -371,12 +361,12 @@ async fn a_harsher_cancel_ends_the_wait_for_work_that_its_provider_does_not_end(
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(support::LONG / 2, ended).await.expect("the grace goes on");
+    tokio::time::timeout(LONG / 2, ended).await.expect("the grace goes on");
     assert_eq!(provider.alive().len(), 1, "and nothing claims that it has ended");
     assert_eq!(detail(&jobs, &id).await.stops.confirmed, 0);
     provider.stubborn(false);
     assert_eq!(settled(&jobs, &id).await.stops.confirmed, 1);
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn a_cancel_of_many_ends_them_all(stand: Stand) {
@@ -398,7 +388,7 @@ async fn a_cancel_of_many_ends_them_all(stand: Stand) {
         assert_eq!(settled(&jobs, id).await.stops.confirmed, 1);
     }
     assert_eq!(provider.alive(), []);
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn a_harsher_cancel_ends_the_grace_of_running_work(stand: Stand) {
@@ -424,5 +414,5 @@ async fn a_harsher_cancel_ends_the_grace_of_running_work(stand: Stand) {
     assert_eq!(end.stops.confirmed, 1);
     let actions: Vec<_> = jobs.audit(&id).await.unwrap().iter().map(|entry| entry.action).collect();
     assert_eq!(actions, [AuditAction::Submitted, AuditAction::Cancelled, AuditAction::Escalated]);
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }

@@ -12,20 +12,12 @@
 #[macro_use]
 mod support;
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use beacon_jobs::Jobs;
 use beacon_jobs::clock::{Clock, SystemClock};
 use beacon_jobs::host::ProcessIdentity;
-use beacon_jobs::job::JobStatus;
-use beacon_jobs::stop::StopState;
-use beacon_jobs::store::NodeEnd;
-use support::lost::LostNode;
-use support::probe::{Hook, Probe};
-use support::provider::{Point, Provider, Remote, Work};
-use support::{Stand, by_alice, detail, one, runner, settled, submit, until};
+use support::prelude::*;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
@@ -56,7 +48,7 @@ async fn a_node_that_lost_its_lease_comes_back_and_goes_on(stand: Stand) {
         })
     };
     let jobs = Jobs::new(Probe::new(&stand.store, hook));
-    let mut options = support::quick_options();
+    let mut options = quick_options();
     options.lease = Duration::from_secs(1);
     let runner = runner(&jobs).options(options).executor(Remote::two_step(&provider)).start().await.unwrap();
     let id = submit(&jobs, one("remote")).await;
@@ -70,7 +62,7 @@ async fn a_node_that_lost_its_lease_comes_back_and_goes_on(stand: Stand) {
     while runner.incarnation() == Some(before) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    tokio::time::sleep(support::quick_options().poll * 6).await;
+    tokio::time::sleep(quick_options().poll * 6).await;
     assert_eq!(joins.load(Ordering::SeqCst), 1, "it entered anew before the old work had settled");
     provider.release();
     provider.wait("new attempts", |state| (state.count("begin") == 3).then_some(())).await;
@@ -81,7 +73,7 @@ async fn a_node_that_lost_its_lease_comes_back_and_goes_on(stand: Stand) {
         let end = settled(&jobs, &id).await;
         assert_eq!((end.job.status, end.stops.confirmed), (JobStatus::Completed, 1));
     }
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
     assert_eq!(jobs.contexts().count(), 0);
 }
 
@@ -91,7 +83,7 @@ async fn nothing_is_begun_while_the_lease_may_be_over(stand: Stand) {
     let provider = Provider::default();
     let beats = Arc::new(Semaphore::new(0));
     let jobs = Jobs::new(Probe::gated(&stand.store, "heartbeat", &beats));
-    let mut options = support::quick_options();
+    let mut options = quick_options();
     options.lease = LEASE;
     let runner = runner(&jobs).options(options).executor(Remote::two_step(&provider)).start().await.unwrap();
     provider.hold(Point::AfterSave);
@@ -107,7 +99,7 @@ async fn nothing_is_begun_while_the_lease_may_be_over(stand: Stand) {
     provider.wait_alive(1).await;
     provider.finish_all();
     assert_eq!(settled(&jobs, &id).await.job.status, JobStatus::Completed);
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 /// The first node is frozen with a begin request on its way. The second seals by time and confirms;
@@ -115,7 +107,7 @@ async fn nothing_is_begun_while_the_lease_may_be_over(stand: Stand) {
 async fn h8_work_that_a_thawed_node_begins_after_its_confirmation_is_found_and_ended(stand: Stand) {
     let provider = Provider::default();
     let jobs = Jobs::new(Arc::clone(&stand.store));
-    let mut options = support::quick_options();
+    let mut options = quick_options();
     options.max_stop_pause = Duration::from_millis(50);
     let first = runner(&jobs).options(options.clone()).executor(Remote::two_step(&provider)).start();
     let first = first.await.unwrap();
@@ -149,7 +141,7 @@ async fn h8_work_that_a_thawed_node_begins_after_its_confirmation_is_found_and_e
     provider.finish_all();
     assert_eq!(settled(&jobs, &id).await.job.status, JobStatus::Completed);
     assert_eq!(detail(&jobs, &id).await.stops.confirmed, 1);
-    second.shutdown(support::LONG).await;
+    second.shutdown(LONG).await;
 }
 
 /// The machine's clock, two hours ahead.
@@ -196,8 +188,8 @@ async fn the_clocks_of_nodes_and_store_may_differ(stand: Stand) {
     assert_eq!(runner.running_attempts(), 1, "its grace runs");
     provider.stubborn(false);
     provider.wait("a stop", |state| (state.work(lost.attempt) == Some(Work::Stopped)).then_some(())).await;
-    tokio::time::sleep(support::quick_options().poll * 6).await;
+    tokio::time::sleep(quick_options().poll * 6).await;
     let stops = detail(&jobs, &id).await.stops;
     assert_eq!((stops.confirmed, stops.open), (0, 1), "a begin request of the lost node may still arrive");
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }

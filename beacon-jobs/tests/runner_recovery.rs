@@ -13,21 +13,13 @@
 mod support;
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use beacon_jobs::cancel::CancelOutcome;
 use beacon_jobs::executor::Executor;
-use beacon_jobs::executor::function::FunctionExecutor;
-use beacon_jobs::job::{FailureKind, JobStatus, OnInterrupt};
+use beacon_jobs::job::OnInterrupt;
 use beacon_jobs::runner::JobRunner;
-use beacon_jobs::store::{JobStore, NodeEnd};
-use beacon_jobs::{Error, ErrorKind, Jobs};
-use serde_json::json;
-use support::probe::{Hook, Probe};
-use support::provider::{Point, Provider, Remote};
-use support::{Stand, by_alice, detail, many, one, runner, settled, submit, until};
+use beacon_jobs::{Error, ErrorKind};
+use support::prelude::*;
 
 on_each_store!(
     a_crash_at_any_step_loses_no_job_and_no_compute,
@@ -137,7 +129,7 @@ async fn crash_at(stand: &Stand, step: usize, cancel: bool) -> bool {
         assert_eq!(end.job.status, JobStatus::Completed, "step {step}");
     }
     assert_eq!(provider.alive(), [], "step {step}: forgotten compute");
-    second.shutdown(support::LONG).await;
+    second.shutdown(LONG).await;
     crashed
 }
 
@@ -168,7 +160,7 @@ async fn a_crashed_node_s_work_that_cannot_resume_is_ended_and_begun_again(stand
     let end = settled(&jobs, &id).await;
     assert_eq!((end.job.status, end.stops.confirmed), (JobStatus::Completed, 3));
     assert!(end.executions.iter().all(|execution| execution.attempt == 2));
-    second.shutdown(support::LONG).await;
+    second.shutdown(LONG).await;
 }
 
 async fn a_crashed_node_s_work_that_can_resume_is_only_watched(stand: Stand) {
@@ -184,7 +176,7 @@ async fn a_crashed_node_s_work_that_can_resume_is_only_watched(stand: Stand) {
     let end = settled(&jobs, &id).await;
     assert_eq!((end.job.status, end.stops.total), (JobStatus::Completed, 0));
     assert_eq!((provider.count("begin"), provider.count("stop")), (3, 0));
-    second.shutdown(support::LONG).await;
+    second.shutdown(LONG).await;
 }
 
 /// H7: the successor of a node that had saved a handle and not begun must not begin it.
@@ -203,7 +195,7 @@ async fn work_saved_but_never_begun_is_interrupted_not_fed(stand: Stand) {
     provider.finish_all();
     let end = settled(&jobs, &id).await;
     assert_eq!((end.job.status, end.executions[0].attempt), (JobStatus::Completed, 2));
-    second.shutdown(support::LONG).await;
+    second.shutdown(LONG).await;
 }
 
 async fn an_interrupted_execution_fails_where_the_job_says_so(stand: Stand) {
@@ -220,7 +212,7 @@ async fn an_interrupted_execution_fails_where_the_job_says_so(stand: Stand) {
     assert_eq!(end.job.status, JobStatus::Failed);
     assert_eq!(end.executions[0].error.as_ref().unwrap().kind, FailureKind::Interrupted);
     assert_eq!((end.stops.confirmed, provider.alive().len()), (1, 0));
-    second.shutdown(support::LONG).await;
+    second.shutdown(LONG).await;
 }
 
 async fn a_job_whose_executions_are_all_over_gets_its_outcome_after_a_crash(stand: Stand) {
@@ -245,7 +237,7 @@ async fn a_job_whose_executions_are_all_over_gets_its_outcome_after_a_crash(stan
     assert_eq!(detail(&jobs, &id).await.job.status, JobStatus::Running);
     let second = runner(&jobs).executor(quick()).start().await.unwrap();
     assert_eq!(settled(&jobs, &id).await.job.status, JobStatus::Completed);
-    second.shutdown(support::LONG).await;
+    second.shutdown(LONG).await;
 }
 
 /// H5: every commit happens, and its reply is lost.
@@ -292,7 +284,7 @@ async fn lost_replies_of_any_commit_leave_no_job_behind(stand: Stand) {
             assert_eq!(end.job.status, expected, "lost: {lost}");
             assert_eq!(provider.alive(), [], "lost: {lost}");
             assert_eq!(provider.count("begin"), 1, "lost: {lost}: begun twice");
-            runner.shutdown(support::LONG).await;
+            runner.shutdown(LONG).await;
             assert_eq!(jobs.contexts().count(), 0);
         }
     }
@@ -304,7 +296,7 @@ async fn a_drain_hands_over_without_a_stop(stand: Stand) {
     let first = runner(&jobs).executor(Remote::resumable(&provider)).start().await.unwrap();
     let id = submit(&jobs, many("remote", 4)).await;
     provider.wait_alive(4).await;
-    let report = first.shutdown(support::LONG).await;
+    let report = first.shutdown(LONG).await;
     assert_eq!((report.interrupted, report.unsettled, report.open_stops), (0, 0, 0));
     assert_eq!(provider.alive().len(), 4, "a deploy costs nothing");
     let second = runner(&jobs).executor(Remote::resumable(&provider)).start().await.unwrap();
@@ -313,7 +305,7 @@ async fn a_drain_hands_over_without_a_stop(stand: Stand) {
     let end = settled(&jobs, &id).await;
     assert_eq!((end.job.status, end.stops.total), (JobStatus::Completed, 0));
     assert_eq!((provider.count("begin"), provider.count("stop")), (4, 0));
-    second.shutdown(support::LONG).await;
+    second.shutdown(LONG).await;
 }
 
 async fn a_drain_interrupts_what_cannot_resume_and_the_next_node_runs_it(stand: Stand) {
@@ -340,7 +332,7 @@ async fn a_drain_interrupts_what_cannot_resume_and_the_next_node_runs_it(stand: 
     };
     assert_eq!(end.job.status, JobStatus::Completed);
     assert_eq!(provider.count("begin"), 6, "two were begun again, two for the first time");
-    second.shutdown(support::LONG).await;
+    second.shutdown(LONG).await;
 }
 
 async fn a_store_that_is_away_for_a_while_loses_nothing(stand: Stand) {
@@ -373,7 +365,7 @@ async fn a_store_that_is_away_for_a_while_loses_nothing(stand: Stand) {
     away.store(false, Ordering::SeqCst);
     let end = settled(&jobs, &id).await;
     assert_eq!((end.stops.confirmed, provider.alive().len()), (2, 0));
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn a_dropped_runner_goes_on_with_nothing(stand: Stand) {
@@ -394,5 +386,5 @@ async fn a_dropped_runner_goes_on_with_nothing(stand: Stand) {
     let quick = FunctionExecutor::new("work", |_| async { Ok(json!(1)) });
     let second = runner(&jobs).executor(quick).start().await.unwrap();
     assert_eq!(settled(&jobs, &id).await.job.status, JobStatus::Completed);
-    second.shutdown(support::LONG).await;
+    second.shutdown(LONG).await;
 }

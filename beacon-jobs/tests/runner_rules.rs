@@ -12,16 +12,12 @@
 #[macro_use]
 mod support;
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use beacon_jobs::Jobs;
 use beacon_jobs::executor::ExecuteError;
-use beacon_jobs::executor::function::FunctionExecutor;
-use beacon_jobs::job::{ExecutionSpec, ExecutionStatus, FailureKind, JobSpec, JobStatus, parse_job_file};
-use serde_json::json;
-use support::{Stand, many, one, runner, settled, submit};
+use beacon_jobs::job::{ExecutionSpec, JobSpec, parse_job_file};
+use support::prelude::*;
 
 on_each_store!(
     a_lane_runs_in_order_and_steps_run_side_by_side,
@@ -59,7 +55,7 @@ async fn a_lane_runs_in_order_and_steps_run_side_by_side(stand: Stand) {
     let id = submit(&jobs, spec).await;
     assert_eq!(settled(&jobs, &id).await.job.status, JobStatus::Completed);
     assert_eq!(*log.lock().unwrap(), ["q1", "q1", "q2", "q2", "q3", "q3"]);
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn limits_of_job_executor_and_node_are_kept(stand: Stand) {
@@ -85,7 +81,7 @@ async fn limits_of_job_executor_and_node_are_kept(stand: Stand) {
     };
     let (a, most_a) = counter("a", &limit_a);
     let (b, most_b) = counter("b", &Arc::new(AtomicUsize::new(2)));
-    let mut options = support::quick_options();
+    let mut options = quick_options();
     options.max_executions = 6;
     options.max_per_executor.insert("b".to_owned(), 2);
     let runner = runner(&jobs).options(options).executor(a).executor(b).start().await.unwrap();
@@ -100,7 +96,7 @@ async fn limits_of_job_executor_and_node_are_kept(stand: Stand) {
     let id = submit(&jobs, many("a", 20)).await;
     settled(&jobs, &id).await;
     assert_eq!(most_a.load(Ordering::SeqCst), 6);
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn a_failed_attempt_is_tried_again_as_often_as_the_job_says(stand: Stand) {
@@ -131,7 +127,7 @@ async fn a_failed_attempt_is_tried_again_as_often_as_the_job_says(stand: Stand) 
     assert_eq!(end.executions[0].output, Some(json!(3)));
     assert_eq!(end.executions[0].error, None);
     assert_eq!(end.executions[3].error.as_ref().unwrap().kind, FailureKind::InvalidInput);
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 fn half() -> FunctionExecutor {
@@ -154,7 +150,7 @@ async fn the_outcome_follows_the_success_rate(stand: Stand) {
         assert_eq!(end.job.status, expected, "rate {rate}");
         assert_eq!((end.job.progress.completed, end.job.progress.failed), (5, 5));
     }
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn a_failure_ends_neither_its_lane_nor_its_job(stand: Stand) {
@@ -164,7 +160,7 @@ async fn a_failure_ends_neither_its_lane_nor_its_job(stand: Stand) {
     let id = submit(&jobs, spec).await;
     let end = settled(&jobs, &id).await;
     assert_eq!((end.job.progress.completed, end.job.progress.failed), (2, 2));
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn a_panic_fails_its_execution_alone(stand: Stand) {
@@ -178,7 +174,7 @@ async fn a_panic_fails_its_execution_alone(stand: Stand) {
     let end = settled(&jobs, &id).await;
     assert_eq!((end.job.progress.completed, end.job.progress.failed), (2, 1));
     assert_eq!(end.executions[1].error.as_ref().unwrap().kind, FailureKind::Panicked);
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn a_job_without_its_executor_waits_and_says_for_what(stand: Stand) {
@@ -189,13 +185,13 @@ async fn a_job_without_its_executor_waits_and_says_for_what(stand: Stand) {
     let id = submit(&jobs, spec).await;
     let other = submit(&jobs, one("half")).await;
     settled(&jobs, &other).await;
-    let now = support::detail(&jobs, &id).await;
+    let now = detail(&jobs, &id).await;
     assert_eq!((now.job.status, now.job.waiting_for), (JobStatus::Queued, vec!["gpu".to_owned()]));
-    first.shutdown(support::LONG).await;
+    first.shutdown(LONG).await;
     let gpu = FunctionExecutor::new("gpu", |_| async { Ok(json!(null)) });
     let second = runner(&jobs).executor(half()).executor(gpu).start().await.unwrap();
     assert_eq!(settled(&jobs, &id).await.job.status, JobStatus::Completed);
-    second.shutdown(support::LONG).await;
+    second.shutdown(LONG).await;
 }
 
 async fn ten_thousand_executions_by_matrix_complete(stand: Stand) {
@@ -210,5 +206,5 @@ async fn ten_thousand_executions_by_matrix_complete(stand: Stand) {
     let id = submit(&jobs, parse_job_file(file.to_string().as_bytes()).unwrap()).await;
     let end = settled(&jobs, &id).await;
     assert_eq!((end.job.status, end.job.progress.completed), (JobStatus::Completed, 10_000));
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }

@@ -12,21 +12,13 @@
 #[macro_use]
 mod support;
 
-use std::sync::Arc;
-
-use beacon_jobs::Jobs;
-use beacon_jobs::cancel::{CancelOutcome, StopMode};
+use beacon_jobs::cancel::StopMode;
 use beacon_jobs::executor::Reach;
-use beacon_jobs::executor::function::FunctionExecutor;
 use beacon_jobs::host::ProcessIdentity;
-use beacon_jobs::job::{ExecutionStatus, FailureKind, JobStatus};
-use beacon_jobs::stop::{StopRequest, StopState};
+use beacon_jobs::stop::StopRequest;
 use beacon_jobs::store::{CloseStop, CloseStopOutcome, StopAnswer, StopUpdate};
-use serde_json::{Value, json};
-use support::lost::LostNode;
-use support::probe::{Hook, Probe};
-use support::provider::{Point, Provider, Remote};
-use support::{Stand, by_alice, detail, one, runner, settled, submit, until};
+use serde_json::Value;
+use support::prelude::*;
 use tokio::sync::Semaphore;
 
 on_each_store!(
@@ -72,7 +64,7 @@ async fn h1_evidence_older_than_the_last_possible_start_confirms_nothing(stand: 
     assert_eq!(provider.alive(), [], "confirmed while the compute runs");
     let evidence = end.executions[0].stop.as_ref().unwrap().evidence.clone().unwrap();
     assert_ne!(evidence["was"], "Some(Inert)", "the evidence is older than the begin");
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn h2_a_retry_forgets_no_older_compute(stand: Stand) {
@@ -94,7 +86,7 @@ async fn h2_a_retry_forgets_no_older_compute(stand: Stand) {
     assert_eq!(end.stops.confirmed, 1);
     assert_eq!(provider.alive(), []);
     assert_eq!(end.executions[0].attempt, 2);
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn h3_a_stop_without_a_handle_is_settled_by_the_seal(stand: Stand) {
@@ -104,7 +96,7 @@ async fn h3_a_stop_without_a_handle_is_settled_by_the_seal(stand: Stand) {
     provider.hold(Point::BeforeCreate);
     let id = submit(&jobs, one("remote")).await;
     provider.reached(Point::BeforeCreate).await;
-    jobs.cancel(&id, &by_alice().with_grace(support::LONG)).await.unwrap();
+    jobs.cancel(&id, &by_alice().with_grace(LONG)).await.unwrap();
     let now = detail(&jobs, &id).await;
     assert_eq!((now.stops.requested, now.stops.open), (1, 1), "the barrier was passed: a stop is open");
     provider.release();
@@ -113,7 +105,7 @@ async fn h3_a_stop_without_a_handle_is_settled_by_the_seal(stand: Stand) {
     assert_eq!(stop.state, StopState::Confirmed);
     assert_eq!(stop.evidence.as_ref().unwrap()["never_began"], true);
     assert_eq!(provider.calls(), Vec::<String>::new());
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn h3_one_step_work_without_a_handle_is_never_called_stopped(stand: Stand) {
@@ -131,7 +123,7 @@ async fn h3_one_step_work_without_a_handle_is_never_called_stopped(stand: Stand)
     assert_eq!(stop.state, StopState::Unconfirmed);
     assert!(stop.why.as_ref().unwrap().contains("3600s"), "{stop:?}");
     provider.release();
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn h6_a_failure_requests_the_stop_of_what_it_leaves_alive(stand: Stand) {
@@ -144,7 +136,7 @@ async fn h6_a_failure_requests_the_stop_of_what_it_leaves_alive(stand: Stand) {
     assert_eq!(end.job.status, JobStatus::Failed);
     assert_eq!(end.stops.confirmed, 1);
     assert_eq!(provider.alive(), []);
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn h10_a_retry_waits_until_the_older_compute_has_ended(stand: Stand) {
@@ -164,7 +156,7 @@ async fn h10_a_retry_waits_until_the_older_compute_has_ended(stand: Stand) {
     provider.finish_all();
     let end = settled(&jobs, &id).await;
     assert_eq!((end.job.status, end.executions[0].attempt), (JobStatus::Completed, 2));
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn h10_an_older_stop_that_never_settles_fails_the_execution(stand: Stand) {
@@ -182,7 +174,7 @@ async fn h10_an_older_stop_that_never_settles_fails_the_execution(stand: Stand) 
     assert_eq!(now.stops.open, 1, "the stop is still driven");
     provider.stubborn(false);
     settled(&jobs, &id).await;
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn h11_a_stop_is_driven_through_errors_and_acknowledgements(stand: Stand) {
@@ -198,7 +190,7 @@ async fn h11_a_stop_is_driven_through_errors_and_acknowledgements(stand: Stand) 
     assert_eq!(end.stops.confirmed, 1);
     assert!(provider.count("stop") >= 10, "{:?}", provider.calls());
     assert_eq!(provider.alive(), []);
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 fn shown(provider: &Provider) -> Vec<Option<Value>> {
@@ -216,7 +208,7 @@ async fn a_stop_call_is_told_what_the_one_before_it_showed(stand: Stand) {
     settled(&jobs, &id).await;
     let heard = |count| Some(json!({ "heard": count }));
     assert_eq!(shown(&provider)[..4], [None, heard(1), heard(2), heard(3)]);
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn a_stop_call_is_told_what_another_process_saw(stand: Stand) {
@@ -239,7 +231,7 @@ async fn a_stop_call_is_told_what_another_process_saw(stand: Stand) {
     let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
     settled(&jobs, &id).await;
     assert_eq!(shown(&provider)[0], Some(evidence));
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn what_was_asked_during_a_stop_call_is_told_what_that_call_showed(stand: Stand) {
@@ -250,7 +242,7 @@ async fn what_was_asked_during_a_stop_call_is_told_what_that_call_showed(stand: 
     provider.wait_alive(1).await;
     provider.acknowledge_stops(1);
     provider.hold(Point::Stop);
-    jobs.cancel(&id, &by_alice().with_grace(support::LONG)).await.unwrap();
+    jobs.cancel(&id, &by_alice().with_grace(LONG)).await.unwrap();
     provider.reached(Point::Stop).await;
     // What it hastens was read while nothing was known.
     jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
@@ -259,7 +251,7 @@ async fn what_was_asked_during_a_stop_call_is_told_what_that_call_showed(stand: 
     let told = provider.told();
     let second = (told[1].mode, &told[1].evidence);
     assert_eq!(second, (StopMode::Immediate, &Some(json!({ "heard": 1 }))));
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn overdue_is_nothing_while_the_grace_runs_and_grows_after_it(stand: Stand) {
@@ -269,7 +261,7 @@ async fn overdue_is_nothing_while_the_grace_runs_and_grows_after_it(stand: Stand
     let id = submit(&jobs, one("remote")).await;
     provider.wait_alive(1).await;
     provider.stubborn(true);
-    jobs.cancel(&id, &by_alice().with_grace(support::LONG)).await.unwrap();
+    jobs.cancel(&id, &by_alice().with_grace(LONG)).await.unwrap();
     provider.wait("stop calls", |state| (state.told().len() > 2).then_some(())).await;
     jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
     let grown = |told: &[StopRequest]| {
@@ -283,7 +275,7 @@ async fn overdue_is_nothing_while_the_grace_runs_and_grows_after_it(stand: Stand
     }
     provider.stubborn(false);
     settled(&jobs, &id).await;
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn a_timeout_stops_the_attempt_and_tries_again(stand: Stand) {
@@ -301,13 +293,13 @@ async fn a_timeout_stops_the_attempt_and_tries_again(stand: Stand) {
     assert_eq!(end.stops.confirmed, 1);
     assert_eq!(provider.alive(), []);
     assert_eq!(provider.count("begin"), 2);
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn a_job_out_of_time_fails_and_is_stopped(stand: Stand) {
     let provider = Provider::default();
     let jobs = Jobs::new(Arc::clone(&stand.store));
-    let mut spec = support::many("remote", 3);
+    let mut spec = many("remote", 3);
     spec.timeout_seconds = Some(1);
     let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
     let id = submit(&jobs, spec).await;
@@ -317,7 +309,7 @@ async fn a_job_out_of_time_fails_and_is_stopped(stand: Stand) {
     assert_eq!(end.executions[0].error.as_ref().unwrap().kind, FailureKind::Timeout);
     assert_eq!(end.stops.confirmed, 3);
     assert_eq!(provider.alive(), []);
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn a_blocking_closure_is_unconfirmable_until_it_returns(stand: Stand) {
@@ -340,7 +332,7 @@ async fn a_blocking_closure_is_unconfirmable_until_it_returns(stand: Stand) {
     release.send(()).unwrap();
     let end = until(&jobs, &id, |detail| detail.stops.confirmed == 1).await;
     assert_eq!(end.executions[0].output, None);
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn work_of_a_missing_host_is_left_alone_and_said_to_be_unconfirmed(stand: Stand) {
@@ -362,7 +354,7 @@ async fn work_of_a_missing_host_is_left_alone_and_said_to_be_unconfirmed(stand: 
     let why = end.executions[0].stop.as_ref().unwrap().why.clone().unwrap();
     assert!(why.contains("only its host another/"), "{why}");
     assert_eq!(provider.count("stop"), 0);
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn an_administrator_closes_a_stop_on_record(stand: Stand) {
@@ -380,7 +372,7 @@ async fn an_administrator_closes_a_stop_on_record(stand: Stand) {
     assert_eq!((end.stops.unconfirmed, end.stops.confirmed), (1, 0));
     let last = jobs.audit(&id).await.unwrap().pop().unwrap();
     assert_eq!((last.actor.as_str(), last.reason.as_deref()), ("root", Some("the provider is gone")));
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 /// The cancel comes from a process that does not run the job, and this one does not learn of it, so
@@ -401,7 +393,7 @@ async fn a_refused_save_begins_nothing(stand: Stand) {
     assert_eq!(end.stops.confirmed, 1);
     assert!(provider.count("stop") > 0, "the refused handle was recorded and stopped");
     looks.add_permits(1);
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 /// The limit ends the waiting, not the request: its reply still brings a handle, which is saved,
@@ -415,7 +407,7 @@ async fn h13_a_create_that_lands_after_the_settle_limit_is_saved_and_stopped(sta
     provider.reached(Point::Create).await;
     jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
     // There is no grace, so whatever may be dropped is dropped by now.
-    tokio::time::sleep(support::quick_options().poll * 4).await;
+    tokio::time::sleep(quick_options().poll * 4).await;
     let now = detail(&jobs, &id).await;
     assert_eq!((now.stops.requested, now.stops.open), (1, 1), "no handle, and not sealed: nothing is said");
     assert_eq!(runner.running_attempts(), 1, "the request is under way");
@@ -423,7 +415,7 @@ async fn h13_a_create_that_lands_after_the_settle_limit_is_saved_and_stopped(sta
     let end = settled(&jobs, &id).await;
     assert_eq!((end.stops.confirmed, provider.alive().len()), (1, 0));
     assert!(provider.count("stop") > 0);
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn a_local_cancel_is_driven_while_the_store_is_asked_for_stops(stand: Stand) {
@@ -452,17 +444,17 @@ async fn a_local_cancel_is_driven_while_the_store_is_asked_for_stops(stand: Stan
     provider.wait("a stop call", |state| (state.count("stop") > 0).then_some(())).await;
     gate.add_permits(1_000);
     settled(&jobs, &id).await;
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }
 
 async fn every_stop_of_a_job_of_many_executions_is_driven(stand: Stand) {
     const EXECUTIONS: usize = 3 * CancelOutcome::MOST_OPENED as usize / 2;
     let provider = Provider::default();
     let jobs = Jobs::new(Arc::clone(&stand.store));
-    let mut options = support::quick_options();
+    let mut options = quick_options();
     options.max_executions = EXECUTIONS;
     let runner = runner(&jobs).options(options).executor(Remote::two_step(&provider)).start().await.unwrap();
-    let id = submit(&jobs, support::many("remote", EXECUTIONS)).await;
+    let id = submit(&jobs, many("remote", EXECUTIONS)).await;
     provider.wait_alive(EXECUTIONS).await;
     let answer = jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
     let CancelOutcome::Cancelled { stops, opened, .. } = answer.outcome else { panic!("{answer:?}") };
@@ -471,5 +463,5 @@ async fn every_stop_of_a_job_of_many_executions_is_driven(stand: Stand) {
     let end = settled(&jobs, &id).await;
     assert_eq!(end.stops.confirmed, EXECUTIONS as u64);
     assert_eq!(provider.alive(), [], "confirmed while the compute runs");
-    runner.shutdown(support::LONG).await;
+    runner.shutdown(LONG).await;
 }

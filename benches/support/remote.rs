@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use crate::measure::{Result, now};
+use crate::measure::{Pair, Result, now};
+use crate::suite::{Setup, Suite};
 
 pub(crate) const OWNER: &str = "bench";
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -162,6 +163,26 @@ impl Bed {
     pub(crate) fn first_stop(&mut self) -> Option<Instant> {
         self.stopped.try_recv().ok()
     }
+}
+
+/// Rounds of a job's cancel and its floor: a line each for its first and its last stop.
+pub(crate) fn stops<S: Setup<Taken = (Stopped, Duration)>>(
+    suite: &mut Suite,
+    name: &str,
+    case: S::Case,
+    line: &str,
+    budget: Option<f64>,
+) -> Result<()> {
+    let mut first = Pair::new(format!("{line}: first stop"), None)?;
+    let mut last = Pair::new(format!("{line}: last stop"), budget)?;
+    suite.rounds::<S>(name, case, |(ours, plain)| {
+        first.record(ours.first, plain);
+        last.record(ours.last, plain);
+        ours.last
+    })?;
+    suite.table.pair(&first);
+    suite.table.pair(&last);
+    Ok(())
 }
 
 pub(crate) fn request() -> CancelRequest {

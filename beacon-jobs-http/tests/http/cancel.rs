@@ -2,14 +2,12 @@ use beacon_jobs::cancel::CancelReason;
 use beacon_jobs::job::{AuditAction, ExecutionStatus, JobStatus};
 use serde_json::json;
 
-use crate::support::{Ask, Hand, World};
+use crate::support::{Ask, World};
 
 #[tokio::test]
 async fn the_answer_says_what_was_changed_and_nothing_else() {
     let world = World::new();
-    let id = world.submit(6).await;
-    let hand = Hand::join(&world.store).await;
-    let job = hand.claim().await;
+    let (id, hand, job) = world.claimed(6).await;
     let context = world.jobs.contexts().register(id.clone()).unwrap();
     let done = hand.start(&job, 0).await;
     hand.run(&done).await;
@@ -58,9 +56,7 @@ async fn a_queued_job_is_cancelled_and_needs_no_stop() {
 #[tokio::test]
 async fn a_second_cancel_repeats_the_first_record_with_the_stops_of_now() {
     let world = World::new();
-    let id = world.submit(2).await;
-    let hand = Hand::join(&world.store).await;
-    let job = hand.claim().await;
+    let (id, hand, job) = world.claimed(2).await;
     let _context = world.jobs.contexts().register(id.clone()).unwrap();
     let begun = hand.start(&job, 0).await;
     hand.run(&begun).await;
@@ -85,9 +81,7 @@ async fn a_second_cancel_repeats_the_first_record_with_the_stops_of_now() {
 #[tokio::test]
 async fn a_harsher_second_cancel_shortens_the_grace_and_is_on_record() {
     let world = World::new();
-    let id = world.submit(1).await;
-    let hand = Hand::join(&world.store).await;
-    let job = hand.claim().await;
+    let (id, hand, job) = world.claimed(1).await;
     hand.start(&job, 0).await;
     let gently = json!({ "mode": "graceful", "grace_seconds": 600 });
     let first = world.send(Ask::cancel(&id).json(&gently)).await.ok(200);
@@ -108,9 +102,7 @@ async fn a_harsher_second_cancel_shortens_the_grace_and_is_on_record() {
 #[tokio::test]
 async fn an_earlier_end_of_grace_is_harsher_too() {
     let world = World::new();
-    let id = world.submit(1).await;
-    let hand = Hand::join(&world.store).await;
-    let job = hand.claim().await;
+    let (id, hand, job) = world.claimed(1).await;
     hand.start(&job, 0).await;
     world.send(Ask::cancel(&id).json(&json!({ "grace_seconds": 600 }))).await.ok(200);
     let harsher = world.send(Ask::cancel(&id).json(&json!({ "grace_seconds": 0 }))).await.ok(200);
@@ -120,9 +112,7 @@ async fn an_earlier_end_of_grace_is_harsher_too() {
 #[tokio::test]
 async fn the_default_is_graceful_with_ten_seconds() {
     let world = World::new();
-    let id = world.submit(1).await;
-    let hand = Hand::join(&world.store).await;
-    let job = hand.claim().await;
+    let (id, hand, job) = world.claimed(1).await;
     hand.start(&job, 0).await;
     world
         .send(Ask::cancel(&id).json(&json!({ "mode": null, "grace_seconds": null, "reason": null })))

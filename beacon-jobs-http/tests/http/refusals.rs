@@ -14,21 +14,10 @@ async fn refused(world: &World, id: &JobId, ask: Ask, status: u16, code: &str) -
     problem
 }
 
-/// A running job of alice, with a live context.
-async fn running(world: &World) -> (JobId, beacon_jobs::context::JobContext) {
-    let id = world.submit(2).await;
-    let hand = Hand::join(&world.store).await;
-    let job = hand.claim().await;
-    let begun = hand.start(&job, 0).await;
-    hand.run(&begun).await;
-    let context = world.jobs.contexts().register(id.clone()).unwrap();
-    (id, context)
-}
-
 #[tokio::test]
 async fn body_that_is_not_json_is_400() {
     let world = World::new();
-    let (id, _context) = running(&world).await;
+    let (id, _context) = world.running().await;
     for body in ["{", "not json", "{\"reason\":\"a\"} {}", "\u{feff}{}"] {
         let ask = Ask::cancel(&id).header("content-type", "application/json").raw(body);
         let problem = refused(&world, &id, ask, 400, "malformed_body").await;
@@ -41,7 +30,7 @@ async fn body_that_is_not_json_is_400() {
 #[tokio::test]
 async fn no_valid_credential_is_401() {
     let world = World::new();
-    let (id, _context) = running(&world).await;
+    let (id, _context) = world.running().await;
     refused(&world, &id, Ask::cancel(&id).nameless(), 401, "unauthenticated").await;
     refused(&world, &id, Ask::cancel(&id).by("mallory"), 401, "unauthenticated").await;
 }
@@ -49,7 +38,7 @@ async fn no_valid_credential_is_401() {
 #[tokio::test]
 async fn another_owners_job_is_403() {
     let world = World::new();
-    let (id, _context) = running(&world).await;
+    let (id, _context) = world.running().await;
     let problem = refused(&world, &id, Ask::cancel(&id).by("bob"), 403, "forbidden").await;
     assert_eq!(problem["job_id"], json!(id));
     assert!(!problem.to_string().contains("alice"), "the owner is not told: {problem}");
@@ -58,7 +47,7 @@ async fn another_owners_job_is_403() {
 #[tokio::test]
 async fn an_unknown_id_is_404_also_one_that_no_job_can_have() {
     let world = World::new();
-    let (id, _context) = running(&world).await;
+    let (id, _context) = world.running().await;
     let problem = refused(&world, &id, Ask::cancel("no-such-job"), 404, "job_not_found").await;
     assert_eq!(problem["job_id"], "no-such-job");
     let long = "x".repeat(129);
@@ -90,7 +79,7 @@ async fn a_finished_job_is_409_with_its_status() {
 #[tokio::test]
 async fn a_body_over_the_limit_is_413_and_names_the_setting() {
     let world = World::with(|builder| builder.max_body(2048));
-    let (id, _context) = running(&world).await;
+    let (id, _context) = world.running().await;
     let spaces = " ".repeat(2048);
     let fits = Ask::cancel("no-such-job")
         .header("content-type", "application/json")
@@ -108,7 +97,7 @@ async fn a_body_over_the_limit_is_413_and_names_the_setting() {
 #[tokio::test]
 async fn a_body_that_is_not_said_to_be_json_is_415() {
     let world = World::new();
-    let (id, _context) = running(&world).await;
+    let (id, _context) = world.running().await;
     refused(&world, &id, Ask::cancel(&id).raw("{}"), 415, "unsupported_media_type").await;
     for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "json", ""] {
         let ask = Ask::cancel(&id).header("content-type", content_type).raw("{}");
@@ -125,7 +114,7 @@ async fn a_body_that_is_not_said_to_be_json_is_415() {
 #[tokio::test]
 async fn what_is_not_allowed_is_422_and_named() {
     let world = World::new();
-    let (id, _context) = running(&world).await;
+    let (id, _context) = world.running().await;
     let long = "x".repeat(501);
     for (body, field) in [
         (json!({ "reason": long }), "reason"),
@@ -167,7 +156,7 @@ async fn what_is_not_allowed_is_422_and_named() {
 #[tokio::test]
 async fn an_unknown_field_with_a_wild_name_stays_one_short_line() {
     let world = World::new();
-    let (id, _context) = running(&world).await;
+    let (id, _context) = world.running().await;
     let wild = format!("a\nb\u{1b}[31m{}", "x".repeat(10_000));
     let problem =
         refused(&world, &id, Ask::cancel(&id).json(&json!({ wild: 1 })), 422, "invalid_request").await;
@@ -178,7 +167,7 @@ async fn an_unknown_field_with_a_wild_name_stays_one_short_line() {
 #[tokio::test]
 async fn another_method_is_405_and_another_route_404_as_problems() {
     let world = World::new();
-    let (id, _context) = running(&world).await;
+    let (id, _context) = world.running().await;
     let path = format!("/api/v1/jobs/{id}/cancel");
     let reply = world.send(Ask::get(path)).await;
     assert_eq!(reply.header("allow"), "POST");

@@ -138,9 +138,7 @@ async fn a_job_is_shown_to_its_owner_and_administrators_only() {
 async fn a_failed_execution_says_why() {
     use beacon_jobs::store::FinishJob;
     let world = World::new();
-    let id = world.submit(1).await;
-    let hand = Hand::join(&world.store).await;
-    let job = hand.claim().await;
+    let (id, hand, job) = world.claimed(1).await;
     hand.start(&job, 0).await;
     let timed_out = FinishJob { fence: job.fence, job: job.id.clone(), timed_out: true };
     world.store.finish_job(&timed_out).await.unwrap();

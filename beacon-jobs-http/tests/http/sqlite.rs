@@ -4,8 +4,6 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use beacon_jobs::JobId;
-use beacon_jobs::context::JobContext;
 use beacon_jobs::store::sqlite::{SqliteStore, SqliteStoreOptions};
 use beacon_jobs::store::{ExecutionPage, JobStore};
 use serde_json::json;
@@ -13,7 +11,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor, SqliteConnection};
 use tempfile::TempDir;
 
-use crate::support::{Ask, Hand, World};
+use crate::support::{Ask, World};
 
 struct File {
     folder: TempDir,
@@ -43,22 +41,11 @@ async fn open(folder: &TempDir) -> SqliteStore {
     options.open(folder.path().join("jobs.db")).await.unwrap()
 }
 
-/// A running job of alice, one of its two executions begun, with a live context.
-async fn running(world: &World) -> (JobId, JobContext) {
-    let id = world.submit(2).await;
-    let hand = Hand::join(&world.store).await;
-    let job = hand.claim().await;
-    let begun = hand.start(&job, 0).await;
-    hand.run(&begun).await;
-    let context = world.jobs.contexts().register(id.clone()).unwrap();
-    (id, context)
-}
-
 #[tokio::test]
 async fn while_the_file_is_locked_a_cancel_is_503_and_afterwards_it_holds() {
     let file = File::new().await;
     let world = file.world();
-    let (id, context) = running(&world).await;
+    let (id, context) = world.running().await;
     let before = world.snapshot(&id).await;
 
     let mut intruder = file.intruder().await;
@@ -83,7 +70,7 @@ async fn while_the_file_is_locked_a_cancel_is_503_and_afterwards_it_holds() {
 async fn when_the_file_is_gone_a_cancel_is_503_and_nothing_is_signalled() {
     let file = File::new().await;
     let world = file.world();
-    let (id, context) = running(&world).await;
+    let (id, context) = world.running().await;
     let away = file.folder.path().with_extension("away");
     fs::rename(file.folder.path(), &away).unwrap();
     for replaced in [false, true] {
@@ -108,7 +95,7 @@ async fn when_the_file_is_gone_a_cancel_is_503_and_nothing_is_signalled() {
 async fn when_the_store_is_closed_a_cancel_is_503_and_the_file_has_none() {
     let file = File::new().await;
     let world = file.world();
-    let (id, context) = running(&world).await;
+    let (id, context) = world.running().await;
     file.store.close().await;
     world.send(Ask::cancel(&id)).await.problem(503, "store_unavailable");
     world.send(Ask::get(format!("/api/v1/jobs/{id}"))).await.problem(503, "store_unavailable");
@@ -124,7 +111,7 @@ async fn when_the_store_is_closed_a_cancel_is_503_and_the_file_has_none() {
 async fn the_cancel_is_in_the_file_once_it_is_answered() {
     let file = File::new().await;
     let world = file.world();
-    let (id, _context) = running(&world).await;
+    let (id, _context) = world.running().await;
     let answer = world.send(Ask::cancel(&id).json(&json!({ "reason": "enough" }))).await.ok(200);
     let elsewhere = open(&file.folder).await;
     let detail = elsewhere.get(&id, ExecutionPage::NONE).await.unwrap().unwrap();

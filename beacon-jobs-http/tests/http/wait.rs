@@ -50,9 +50,7 @@ async fn a_wait_ends_when_every_stop_is_confirmed() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_ends_at_its_limit_with_the_truth_of_then() {
     let (world, clock) = paused();
-    let id = world.submit(3).await;
-    let hand = Hand::join(&world.store).await;
-    let job = hand.claim().await;
+    let (id, hand, job) = world.claimed(3).await;
     let heard = hand.start(&job, 0).await;
     hand.start(&job, 1).await;
     let before = clock.elapsed();
@@ -97,9 +95,7 @@ async fn a_wait_for_nothing_ends_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_second_cancel_can_wait_too() {
     let (world, _clock) = paused();
-    let id = world.submit(1).await;
-    let hand = Hand::join(&world.store).await;
-    let job = hand.claim().await;
+    let (id, hand, job) = world.claimed(1).await;
     let begun = hand.start(&job, 0).await;
     world.send(Ask::cancel(&id)).await.ok(200);
     let (answer, ()) = tokio::join!(world.send(wait(&id, 60)), async {
@@ -113,9 +109,7 @@ async fn a_second_cancel_can_wait_too() {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_during_the_wait_does_not_take_the_cancel_back() {
     let (world, _clock) = paused();
-    let id = world.submit(1).await;
-    let hand = Hand::join(&world.store).await;
-    let job = hand.claim().await;
+    let (id, hand, job) = world.claimed(1).await;
     hand.start(&job, 0).await;
     world.faults.set(Fault::BlindReads);
     let answer = world.send(wait(&id, 60)).await.ok(200);

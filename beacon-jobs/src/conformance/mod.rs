@@ -33,6 +33,8 @@
 //! a real runner. Against a real provider such a harness works too, with an account for tests only: the
 //! suites write, delete, race and cancel whatever they find, so put it behind `#[ignore]` or a feature.
 //!
+//! For tests of your own there is [`HookedStore`]: it holds, counts, refuses or loses the calls of a store.
+//!
 //! A case that needs what a store or an executor cannot do prints `skipped:` and passes; what stands in
 //! `require = [...]` must not be skipped.
 #![allow(

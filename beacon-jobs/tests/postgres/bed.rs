@@ -1,35 +1,20 @@
-//! A store in a schema of its own, and short words for what tests do with it.
+//! A store in a schema of its own.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use beacon_jobs::cancel::{Actor, CancelOutcome, CancelRequest};
-use beacon_jobs::host::ProcessIdentity;
-use beacon_jobs::job::{ExecutionSpec, JobSpec, JobStatus};
-use beacon_jobs::stop::Handle;
+use beacon_jobs::JobId;
 use beacon_jobs::store::postgres::{PostgresStore, PostgresStoreOptions};
-use beacon_jobs::store::{
-    Claim, ClaimedJob, ExecutionPage, ExecutionResult, Fence, FinishExecution, FinishJob, HostBound,
-    JobStore, Joined, NodeIdentity, SaveHandle, StartExecution, StartOutcome, Submission, Submitted,
-    TakeStops,
-};
-use beacon_jobs::{AttemptId, Error, ErrorKind, IncarnationId, JobId, RandomIds};
-use serde_json::json;
+use beacon_jobs::store::{Claim, ClaimedJob, Fence, FinishJob, HostBound, JobStore, TakeStops};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::server;
+pub(crate) use crate::store_bed::*;
 
-pub(crate) const ALICE: &str = "alice";
-pub(crate) const DOUBLE: &str = "double";
 /// Long enough that only a hang reaches it.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
-pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
-pub(crate) struct Bed {
-    pub(crate) store: PostgresStore,
-    pub(crate) node: IncarnationId,
-    pub(crate) schema: String,
-}
+pub(crate) type Bed = StoreBed<PostgresStore, String>;
 
 impl Bed {
     pub(crate) async fn new() -> Self {
@@ -51,54 +36,17 @@ impl Bed {
         Self::enter(store, schema).await
     }
 
-    pub(crate) async fn enter(store: PostgresStore, schema: &str) -> Self {
-        let node = IncarnationId::mint(&RandomIds);
-        assert_eq!(store.join(&identity(node), HOUR).await.unwrap(), Joined::Joined);
-        Self { store, node, schema: schema.to_owned() }
+    pub(crate) fn schema(&self) -> &str {
+        &self.home
     }
 
     /// Another node on the same database.
     pub(crate) async fn other(&self) -> Self {
-        Self::on(&server::url(), &self.schema, |options| options).await
-    }
-
-    pub(crate) async fn submit(&self, name: &str, executions: usize) -> JobId {
-        let submitted = self.store.submit(&submission(name, executions)).await.unwrap();
-        assert_eq!(submitted, Submitted::Created(id(name)));
-        id(name)
-    }
-
-    /// A job that this node holds.
-    pub(crate) async fn running(&self, name: &str, executions: usize) -> (JobId, Fence) {
-        let job = self.submit(name, executions).await;
-        let claimed = self.store.claim(&self.wish()).await.unwrap();
-        assert_eq!(claimed.len(), 1);
-        assert_eq!((&claimed[0].id, claimed[0].executions.len()), (&job, executions));
-        (job, claimed[0].fence)
-    }
-
-    pub(crate) fn wish(&self) -> Claim {
-        Claim { incarnation: self.node, executors: vec![DOUBLE.into()], running: vec![], limit: 1 }
+        Self::on(&server::url(), self.schema(), |options| options).await
     }
 
     pub(crate) async fn take_over(&self) -> Vec<ClaimedJob> {
         self.store.take_over(&Claim { limit: 1_000, ..self.wish() }).await.unwrap()
-    }
-
-    pub(crate) async fn start(&self, fence: Fence, job: &JobId, index: u32) -> AttemptId {
-        let start = start(fence, job, index);
-        let attempt = start.attempt;
-        assert_eq!(self.store.start(&[start]).await.unwrap(), [StartOutcome::Started { number: 1 }]);
-        attempt
-    }
-
-    pub(crate) async fn cancel(&self, job: &JobId) -> Result<CancelOutcome, Error> {
-        self.store.cancel(job, &request()).await
-    }
-
-    pub(crate) async fn status(&self, job: &JobId) -> Option<JobStatus> {
-        let detail = self.store.get(job, ExecutionPage::NONE).await.unwrap();
-        detail.map(|detail| detail.job.status)
     }
 
     pub(crate) fn stops(&self) -> TakeStops {
@@ -113,13 +61,13 @@ impl Bed {
 
     /// Runs SQL of the test; `@.` stands for the schema.
     pub(crate) async fn execute(&self, connection: &mut PgConnection, sql: &str) {
-        let sql = sql.replace("@.", &format!("{}.", self.schema));
+        let sql = sql.replace("@.", &format!("{}.", self.schema()));
         connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.unwrap();
     }
 
     /// The one number that SQL of the test brings.
     pub(crate) async fn number(&self, connection: &mut PgConnection, sql: &str) -> i64 {
-        let sql = sql.replace("@.", &format!("{}.", self.schema));
+        let sql = sql.replace("@.", &format!("{}.", self.schema()));
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await.unwrap()
     }
 
@@ -127,7 +75,7 @@ impl Bed {
     pub(crate) async fn until_waiting(&self, connection: &mut PgConnection, statements: i64) {
         let sql = format!(
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{}%'",
-            self.schema
+            self.schema()
         );
         until(async || self.number(connection, &sql).await >= statements).await;
     }
@@ -138,7 +86,7 @@ impl Bed {
             "SELECT pid FROM ( \
                SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{}%' OFFSET 0 \
              ) waiting WHERE pg_terminate_backend(pid)",
-            self.schema
+            self.schema()
         );
         let mut killed = HashSet::new();
         until(async || {
@@ -166,61 +114,6 @@ pub(crate) async fn connect() -> PgConnection {
     PgConnection::connect(&server::url()).await.unwrap()
 }
 
-pub(crate) fn identity(incarnation: IncarnationId) -> NodeIdentity {
-    NodeIdentity {
-        incarnation,
-        name: "node".into(),
-        process: ProcessIdentity::current(),
-        executors: vec![DOUBLE.into()],
-    }
-}
-
-pub(crate) fn id(name: &str) -> JobId {
-    JobId::new(name).unwrap()
-}
-
-pub(crate) fn submission(name: &str, executions: usize) -> Submission {
-    let spec = JobSpec::new((0..executions).map(|_| ExecutionSpec::new(DOUBLE, json!({ "prompt": "what" }))));
-    Submission {
-        id: id(name),
-        owner: ALICE.into(),
-        idempotency_key: None,
-        digest: spec.digest().unwrap(),
-        spec,
-    }
-}
-
-pub(crate) fn request() -> CancelRequest {
-    CancelRequest::new(Actor::Owner(ALICE.into()))
-}
-
-pub(crate) fn start(fence: Fence, job: &JobId, index: u32) -> StartExecution {
-    StartExecution { fence, job: job.clone(), index, attempt: AttemptId::mint(&RandomIds) }
-}
-
-pub(crate) fn save(fence: Fence, job: &JobId, index: u32, attempt: AttemptId, call: &str) -> SaveHandle {
-    SaveHandle { fence, job: job.clone(), index, attempt, handle: Handle::new(json!({ "call": call })) }
-}
-
-pub(crate) fn finish(fence: Fence, job: &JobId, index: u32, attempt: AttemptId) -> FinishExecution {
-    let result = ExecutionResult::Completed(json!({ "answer": 42 }));
-    FinishExecution { fence, job: job.clone(), index, attempt, result, sealed: true }
-}
-
 pub(crate) fn finish_job(fence: Fence, job: &JobId) -> FinishJob {
     FinishJob { fence, job: job.clone(), timed_out: false }
-}
-
-/// An error as a person sees it: of this kind, one line, holding these words, and no password.
-#[track_caller]
-pub(crate) fn assert_says<T: std::fmt::Debug>(result: Result<T, Error>, kind: ErrorKind, words: &[&str]) {
-    let error = result.expect_err("this must fail");
-    let line = error.to_string();
-    assert_eq!(error.kind(), kind, "{line}");
-    for word in words {
-        assert!(line.contains(word), "{line:?} does not say {word:?}");
-    }
-    assert!(!line.contains('\n') && line.len() < 400, "not one line: {line:?}");
-    assert!(line.starts_with(|first: char| first.is_lowercase()) && !line.ends_with('.'), "{line:?}");
-    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
 }

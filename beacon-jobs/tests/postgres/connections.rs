@@ -48,7 +48,7 @@ async fn a_killed_connection_is_replaced_before_anything_is_lost() {
         // Every connection of the store dies while it is idle.
         let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
             WHERE pid <> pg_backend_pid() AND query LIKE '%@.%'";
-        let kill = kill.replace("@.", &bed.schema);
+        let kill = kill.replace("@.", bed.schema());
         assert!(bed.number(&mut other, &kill).await > 0);
         until(async || bed.number(&mut other, &kill).await == 0).await;
         bed.start(fence, &job, index).await;

@@ -118,7 +118,7 @@ async fn reads(bed: &Bed, connection: &mut PgConnection, table: &str) -> (i64, i
         format!(
             "SELECT coalesce(sum({column}), 0)::bigint FROM pg_stat_all_tables \
              WHERE schemaname = '{}' AND relname = 'beacon_{table}'",
-            bed.schema
+            bed.schema()
         )
     };
     let scans = bed.number(connection, &of("seq_scan")).await;
@@ -133,7 +133,7 @@ async fn no_call_reads_what_has_ended() {
     let mut admin = connect().await;
     bed.cancel(&bed.submit("template", 1).await).await.unwrap();
     // The plans of the first calls are made while there is next to nothing.
-    everything(&Bed::enter(bed.store.clone(), &bed.schema).await).await;
+    everything(&Bed::enter(bed.store.clone(), bed.schema()).await).await;
     // What the server knows of the tables by itself, and when, is left out.
     for table in TABLES {
         bed.execute(&mut admin, &format!("ALTER TABLE @.beacon_{table} SET (autovacuum_enabled = false)"))
@@ -146,7 +146,7 @@ async fn no_call_reads_what_has_ended() {
     for table in TABLES {
         before.push(reads(&bed, &mut admin, table).await);
     }
-    let second = Bed::enter(bed.store.clone(), &bed.schema).await;
+    let second = Bed::enter(bed.store.clone(), bed.schema()).await;
     // Jobs of the second round have names of their own.
     let renamed = "UPDATE @.beacon_jobs SET id = 'first-' || id WHERE id NOT LIKE 'old-%'";
     bed.execute(&mut admin, renamed).await;
@@ -155,7 +155,7 @@ async fn no_call_reads_what_has_ended() {
     bed.store.close().await;
     let sessions = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%{}%' AND pid <> pg_backend_pid()",
-        bed.schema
+        bed.schema()
     );
     until(async || bed.number(&mut admin, &sessions).await == 0).await;
     let mut read = 0;

@@ -45,7 +45,7 @@ async fn a_lost_listener_says_that_it_missed_something_and_listens_again() {
     let mut admin = connect().await;
     let kill = format!(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LISTEN%{}%'",
-        bed.schema
+        bed.schema()
     );
     assert_eq!(bed.number(&mut admin, &kill).await, 1);
     wait(&mut signals, &Signal::Missed).await;
@@ -59,10 +59,10 @@ async fn a_store_whose_listener_is_lost_does_not_say_that_it_hears_all_nodes() {
     let bed = Bed::new().await;
     let mut admin = connect().await;
     // Somebody who can be kept out.
-    let role = &bed.schema;
+    let role = bed.schema();
     bed.execute(&mut admin, &format!("CREATE ROLE {role} LOGIN SUPERUSER")).await;
     let url: PgConnectOptions = crate::server::url().parse().unwrap();
-    let options = PostgresStoreOptions::new().with_schema(&bed.schema).unwrap();
+    let options = PostgresStoreOptions::new().with_schema(bed.schema()).unwrap();
     let other = options.open_with(url.username(role)).await.unwrap();
     let mut signals = other.signals();
     wait(&mut signals, &Signal::Missed).await;
@@ -70,7 +70,7 @@ async fn a_store_whose_listener_is_lost_does_not_say_that_it_hears_all_nodes() {
     bed.execute(&mut admin, &format!("ALTER ROLE {role} NOLOGIN")).await;
     let kill = format!(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LISTEN%{}%'",
-        bed.schema
+        bed.schema()
     );
     assert_eq!(bed.number(&mut admin, &kill).await, 1);
     until(async || !other.hears_all_nodes()).await;
@@ -86,7 +86,7 @@ async fn a_store_whose_listener_is_lost_does_not_say_that_it_hears_all_nodes() {
 async fn ordinary_writes_share_a_few_messages() {
     let bed = Bed::new().await;
     let mut listener = sqlx::postgres::PgListener::connect(&crate::server::url()).await.unwrap();
-    listener.listen(&format!("beacon_jobs.{}", bed.schema)).await.unwrap();
+    listener.listen(&format!("beacon_jobs.{}", bed.schema())).await.unwrap();
     for number in 0..200 {
         bed.submit(&format!("job-{number}"), 1).await;
     }
@@ -109,7 +109,7 @@ async fn ordinary_writes_share_a_few_messages() {
 async fn a_store_without_notifications_sends_and_hears_none() {
     let bed = Bed::with(|options| options.with_notifications(false)).await;
     let mut listener = sqlx::postgres::PgListener::connect(&crate::server::url()).await.unwrap();
-    listener.listen(&format!("beacon_jobs.{}", bed.schema)).await.unwrap();
+    listener.listen(&format!("beacon_jobs.{}", bed.schema())).await.unwrap();
     let mut signals = bed.store.signals();
     let (job, fence) = bed.running("job", 1).await;
     bed.start(fence, &job, 0).await;

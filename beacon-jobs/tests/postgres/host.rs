@@ -15,7 +15,7 @@ async fn on_pool(pool: &PgPool) -> Bed {
     let options = PostgresStoreOptions::new().with_schema(&schema).unwrap();
     let store = options.from_pool(pool.clone()).await.unwrap();
     store.migrate().await.unwrap();
-    Bed::enter(store, &schema).await
+    Bed::enter(store, schema).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,3 +20,5 @@ mod proxy;
 mod races;
 #[path = "../support/postgres.rs"]
 mod server;
+#[path = "../support/bed.rs"]
+mod store_bed;

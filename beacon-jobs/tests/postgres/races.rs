@@ -30,7 +30,7 @@ async fn what_waits_for_a_take_over_is_refused() {
     // Each waits, or has its answer already, which is then a wrong one.
     let waiting = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{}%'",
-        bed.schema
+        bed.schema()
     );
     until(async || {
         let waiting = bed.number(&mut watcher, &waiting).await;

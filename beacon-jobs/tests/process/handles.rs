@@ -10,35 +10,45 @@ use beacon_jobs::process::ProcessExecutor;
 use beacon_jobs::stop::{Handle, StopError, StopRequest, StopStatus};
 use beacon_jobs::{AttemptId, Result};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::harness::{Host, at_both_levels};
 use crate::lifeline::confirmed;
 
-/// Keeps the handles that stop calls bring, and does not stop anything.
+/// Keeps the handles that stop calls bring, and does not stop anything. Drops its work half-way when
+/// told.
 #[derive(Debug)]
 pub(crate) struct Holding {
     inner: Arc<dyn Executor>,
     seen: watch::Sender<Option<Handle>>,
+    drop: Arc<Notify>,
 }
 
-pub(crate) struct Handles(watch::Receiver<Option<Handle>>);
+pub(crate) struct Held {
+    handles: watch::Receiver<Option<Handle>>,
+    drop: Arc<Notify>,
+}
 
-impl Handles {
-    /// Waits for one.
-    pub(crate) async fn first(mut self) -> Handle {
-        self.0.wait_for(Option::is_some).await.unwrap().clone().unwrap()
+impl Held {
+    /// Waits for the handle of a stop call.
+    pub(crate) async fn handle(mut self) -> Handle {
+        self.handles.wait_for(Option::is_some).await.unwrap().clone().unwrap()
+    }
+
+    pub(crate) fn drop_work(&self) {
+        self.drop.notify_one();
     }
 }
 
 impl Holding {
-    pub(crate) fn around(inner: ProcessExecutor) -> (Self, Handles) {
+    pub(crate) fn around(inner: ProcessExecutor) -> (Self, Held) {
         Self::around_shared(Arc::new(inner))
     }
 
-    fn around_shared(inner: Arc<dyn Executor>) -> (Self, Handles) {
+    fn around_shared(inner: Arc<dyn Executor>) -> (Self, Held) {
         let (seen, handles) = watch::channel(None);
-        (Self { inner, seen }, Handles(handles))
+        let drop = Arc::new(Notify::new());
+        (Self { inner, seen, drop: Arc::clone(&drop) }, Held { handles, drop })
     }
 }
 
@@ -60,7 +70,10 @@ impl Executor for Holding {
         self.inner.check_input(input)
     }
     async fn execute(&self, cx: &ExecutionContext) -> Result<Value, ExecuteError> {
-        self.inner.execute(cx).await
+        tokio::select! {
+            outcome = self.inner.execute(cx) => outcome,
+            () = self.drop.notified() => Err(ExecuteError::failed("dropped")),
+        }
     }
     async fn stop(&self, handle: &Handle, _: &StopRequest) -> Result<StopStatus, StopError> {
         self.seen.send_replace(Some(handle.clone()));
@@ -72,19 +85,27 @@ pub(crate) fn attempt_of(handle: &Handle) -> AttemptId {
     serde_json::from_value(handle.as_value()["attempt"].clone()).unwrap()
 }
 
+impl Host {
+    /// A host whose runner stops nothing.
+    pub(crate) async fn holding(cgroup: bool) -> (Self, Held) {
+        let mut held = None;
+        let host = Self::build(cgroup, "", |inner| {
+            let (holding, its) = Holding::around_shared(inner);
+            held = Some(its);
+            Arc::new(holding)
+        })
+        .await;
+        (host, held.unwrap())
+    }
+}
+
 /// Begins a command and returns its handle, with nothing stopped.
 async fn begun(cgroup: bool, script: impl Fn(&Host) -> String) -> (Host, Handle) {
-    let mut handles = None;
-    let host = Host::build(cgroup, "", |inner| {
-        let (holding, seen) = Holding::around_shared(inner);
-        handles = Some(seen);
-        Arc::new(holding)
-    })
-    .await;
+    let (host, held) = Host::holding(cgroup).await;
     let id = host.submit(json!({"command": ["sh", "-c", script(&host)]})).await;
     host.around.written("tick").await;
     host.cancel(&id, Duration::from_secs(600)).await;
-    let handle = handles.unwrap().first().await;
+    let handle = held.handle().await;
     (host, handle)
 }
 

@@ -54,7 +54,7 @@ async fn runner_to_be_killed() {
         .supervisor_program(folder.join("supervisor"))
         .with_cgroup(folder.join("cgroup").exists())
         .build();
-    let (holding, handles) = Holding::around(executor);
+    let (holding, held) = Holding::around(executor);
     let jobs = Jobs::new(MemoryStore::new());
     let _runner = JobRunner::builder(&jobs).executor(holding).start().await.unwrap();
     let spec = JobSpec::new([ExecutionSpec::new("process", escaping(&folder))]);
@@ -62,7 +62,7 @@ async fn runner_to_be_killed() {
     wait_for(|| folder.join("tick").exists() && folder.join("orphan").exists()).await;
     let request = CancelRequest::new(Actor::Owner("alice".into())).with_grace(Duration::from_secs(600));
     jobs.cancel(&id, &request).await.unwrap();
-    let handle = handles.first().await;
+    let handle = held.handle().await;
     std::fs::write(folder.join("handle.part"), serde_json::to_string(&handle).unwrap()).unwrap();
     std::fs::rename(folder.join("handle.part"), folder.join("handle")).unwrap();
     std::future::pending::<()>().await;

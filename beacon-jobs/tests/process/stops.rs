@@ -1,16 +1,10 @@
 //! Grace, and races of a stop with a start.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use beacon_jobs::Result;
 use beacon_jobs::cancel::CancelOutcome;
-use beacon_jobs::executor::{Capabilities, ExecuteError, ExecutionContext, Executor};
 use beacon_jobs::job::ExecutionStatus;
-use beacon_jobs::stop::{Handle, StopError, StopRequest, StopStatus};
-use serde_json::{Value, json};
-use tokio::sync::Notify;
+use serde_json::json;
 
 use crate::harness::{Host, at_both_levels};
 
@@ -106,50 +100,13 @@ async fn a_command_whose_handle_was_refused_never_runs() {
     assert!(!around.path("ran").exists());
 }
 
-/// Drops the work of the real executor half-way when told, and stops nothing.
-#[derive(Debug)]
-struct Dropping {
-    inner: Arc<dyn Executor>,
-    drop: Arc<Notify>,
-}
-
-impl std::fmt::Display for Dropping {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.inner.fmt(f)
-    }
-}
-
-#[async_trait]
-impl Executor for Dropping {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-    fn check_input(&self, input: &Value) -> Result<()> {
-        self.inner.check_input(input)
-    }
-    async fn execute(&self, cx: &ExecutionContext) -> Result<Value, ExecuteError> {
-        tokio::select! {
-            outcome = self.inner.execute(cx) => outcome,
-            () = self.drop.notified() => Err(ExecuteError::failed("dropped")),
-        }
-    }
-    async fn stop(&self, _: &Handle, _: &StopRequest) -> Result<StopStatus, StopError> {
-        Err(StopError::new("held"))
-    }
-}
-
 #[tokio::test]
 async fn dropping_the_work_ends_it_without_any_stop() {
-    let drop = Arc::new(Notify::new());
-    let notify = Arc::clone(&drop);
-    let host = Host::build(true, "", |inner| Arc::new(Dropping { inner, drop: notify })).await;
+    let (host, held) = Host::holding(true).await;
     let script = format!("(env -i setsid /bin/sh -c '{}' &); exec sleep 1000", host.around.ticks("tick"));
     let id = host.submit(json!({"command": ["sh", "-c", script]})).await;
     host.around.written("tick").await;
-    drop.notify_one();
+    held.drop_work();
     host.finished(&id).await;
     host.around.nothing_lives().await;
     assert_eq!(host.executor.running(), 0);

@@ -61,7 +61,7 @@ async fn prepare() -> tempfile::TempDir {
     let bed = Bed::new().await;
     bed.submit("one", 3).await;
     bed.store.close().await;
-    bed.folder
+    bed.home
 }
 
 fn is_sync(call: &str) -> bool {

@@ -14,4 +14,6 @@ mod faults;
 mod host;
 mod open;
 mod speed;
+#[path = "../support/bed.rs"]
+mod store_bed;
 mod writer;

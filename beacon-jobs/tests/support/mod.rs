@@ -4,6 +4,7 @@
 
 pub mod lost;
 pub mod postgres;
+pub mod prelude;
 pub mod probe;
 pub mod provider;
 

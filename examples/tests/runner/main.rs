@@ -14,6 +14,7 @@ mod children;
 mod client;
 mod demo;
 mod nodes;
+mod points;
 mod postgres;
 #[path = "../support/provider.rs"]
 mod provider;

@@ -70,47 +70,38 @@ impl TestProvider for Provider {
     }
 }
 
+/// The suite for a kind that can do this besides what all can.
+macro_rules! suite {
+    ($kind:expr, $($capability:ident),*) => {
+        executor_conformance!(
+            Harness($kind),
+            require = [
+                $($capability,)*
+                resume,
+                grace,
+                failing_work,
+                force,
+                restart,
+                illegal_input,
+                stop_faults,
+                start_faults,
+                lost_replies,
+                watch_faults
+            ]
+        );
+    };
+}
+
 /// Work is created, then begun, also after a stop.
 mod two_step {
     use super::*;
-    executor_conformance!(
-        Harness(Kind::two_step()),
-        require = [
-            two_step,
-            resume,
-            grace,
-            failing_work,
-            force,
-            restart,
-            illegal_input,
-            stop_faults,
-            start_faults,
-            lost_replies,
-            watch_faults
-        ]
-    );
+    suite!(Kind::two_step(), two_step);
 }
 
 /// Work is created, then begun, but not after a stop.
 mod refusing {
     use super::*;
-    executor_conformance!(
-        Harness(Kind::refusing()),
-        require = [
-            two_step,
-            resume,
-            refuses_start_after_stop,
-            grace,
-            failing_work,
-            force,
-            restart,
-            illegal_input,
-            stop_faults,
-            start_faults,
-            lost_replies,
-            watch_faults
-        ]
-    );
+    suite!(Kind::refusing(), two_step, refuses_start_after_stop);
 }
 
 /// Creating work begins it.
@@ -124,19 +115,5 @@ mod one_step {
         kind
     };
 
-    executor_conformance!(
-        Harness(KIND),
-        require = [
-            resume,
-            grace,
-            failing_work,
-            force,
-            restart,
-            illegal_input,
-            stop_faults,
-            start_faults,
-            lost_replies,
-            watch_faults
-        ]
-    );
+    suite!(KIND,);
 }

@@ -11,8 +11,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use beacon_jobs::conformance::HookedStore;
+use beacon_jobs::context::JobContext;
 use beacon_jobs::job::{AuditEntry, ExecutionSpec, JobDetail, JobSpec};
-use beacon_jobs::store::{ExecutionPage, JobStore, MemoryStore};
+use beacon_jobs::store::{ClaimedJob, ExecutionPage, JobStore, MemoryStore};
 use beacon_jobs::{JobId, Jobs, JobsBuilder};
 use beacon_jobs_http::{Api, ApiBuilder, BearerTokens, Principal};
 use serde_json::{Value, json};
@@ -66,6 +67,23 @@ impl World {
     /// A job of alice with this many executions.
     pub(crate) async fn submit(&self, executions: usize) -> JobId {
         self.jobs.submit("alice", work(executions)).await.unwrap().id
+    }
+
+    /// A job of alice with this many executions, in a hand.
+    pub(crate) async fn claimed(&self, executions: usize) -> (JobId, Hand, ClaimedJob) {
+        let id = self.submit(executions).await;
+        let hand = Hand::join(&self.store).await;
+        let job = hand.claim().await;
+        (id, hand, job)
+    }
+
+    /// A running job of alice, one of its two executions begun, with a live context.
+    pub(crate) async fn running(&self) -> (JobId, JobContext) {
+        let (id, hand, job) = self.claimed(2).await;
+        let begun = hand.start(&job, 0).await;
+        hand.run(&begun).await;
+        let context = self.jobs.contexts().register(id.clone()).unwrap();
+        (id, context)
     }
 
     pub(crate) async fn detail(&self, id: &JobId) -> JobDetail {

@@ -141,17 +141,20 @@ pub(super) async fn ask<K: Kind>(core: &Arc<Core>, items: Vec<K::Item>) -> Resul
     let runtime = Handle::try_current()
         .map_err(|_| Error::new(ErrorKind::Misconfigured, "the store must be used inside a tokio runtime"))?;
     let (reply, answer) = oneshot::channel();
-    {
+    let is_one_more = {
         let mut state = K::group(core).lock();
         if state.is_closed {
             return Err(core.source.error(&Fault::closed()));
         }
         state.waiting.push_back(Waiting { items, reply });
-        if state.turns < MOST_TURNS {
-            state.turns += 1;
-            let turn = Turn::<K> { core: Arc::clone(core), is_over: false, kind: std::marker::PhantomData };
-            runtime.spawn(turn.run());
-        }
+        let is_one_more = state.turns < MOST_TURNS;
+        state.turns += usize::from(is_one_more);
+        is_one_more
+    };
+    if is_one_more {
+        let turn = Turn::<K> { core: Arc::clone(core), is_over: false, kind: std::marker::PhantomData };
+        // Not under the lock: a runtime that is ending drops the turn at once, and that takes the lock.
+        runtime.spawn(turn.run());
     }
     let answer = answer.await.unwrap_or_else(|_| Err(Fault::stopped()));
     answer.map_err(|fault| core.source.error(&fault))
