@@ -148,7 +148,7 @@ pub(super) async fn ask<K: Kind>(core: &Arc<Core>, items: Vec<K::Item>) -> Resul
         }
         state.waiting.push_back(Waiting { items, reply });
         let is_one_more = state.turns < MOST_TURNS;
-        state.turns += usize::from(is_one_more);
+        state.turns += u32::from(is_one_more);
         is_one_more
     };
     if is_one_more {
