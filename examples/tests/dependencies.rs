@@ -17,6 +17,8 @@ const ALLOWED: &[&str] = &[
     "Unicode-3.0",
     "0BSD",
     "Unlicense",
+    // Of root certificates that other platforms need.
+    "CDLA-Permissive-2.0",
     "CC0-1.0",
 ];
 
