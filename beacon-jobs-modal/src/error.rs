@@ -101,7 +101,8 @@ impl CallError {
 
     /// As the end of an attempt.
     pub(crate) fn into_execute_error(self) -> ExecuteError {
-        let retryable = self.is_transient() || self.retry_after.is_some();
+        let retryable =
+            self.is_transient() || self.retry_after.is_some() || self.code == Code::ResourceExhausted;
         let error = ExecuteError::new(FailureKind::Provider, self.to_string());
         let error = if retryable { error.retryable() } else { error };
         error.with_source(self)

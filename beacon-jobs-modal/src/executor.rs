@@ -49,10 +49,13 @@ const LOOK_PAUSE: Duration = Duration::from_millis(250);
 ///
 /// # How it ends
 /// A stop cancels the call, gracefully without ending its container while there is grace, and
-/// then with it. It is confirmed only when Modal's records show that every container that held the input has
-/// finished, or that the input never started. An input that Modal reports as terminated is not
-/// enough: in Modal's own container runtime, threads and child processes were measured to go on
-/// computing for seconds after that report.
+/// then with it. It is confirmed only when Modal's records show that every container that was seen
+/// to hold the input has finished, or that the input never started. An input that Modal reports as
+/// terminated is not enough: the container runtime of the package `modal` 1.5.4, run by itself, says so
+/// while threads and child processes of the input compute on.
+///
+/// All this is tested against the fake control plane of this crate (feature `fake`) alone. How Modal's own servers
+/// behave is not shown by it.
 pub struct ModalExecutor {
     pub(crate) client: Client,
     pub(crate) http: reqwest::Client,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tonic::Code;
 
-use crate::call::Call;
+use crate::call::{Call, Phase};
 use crate::error::CallError;
 use crate::executor::ModalExecutor;
 use crate::generated::generic_result::GenericStatus;
@@ -27,7 +27,7 @@ struct Evidence {
     /// The hardest cancel that Modal has taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cancel: Option<Cancel>,
-    /// What Modal says of the input.
+    /// What Modal said of the input in this very call; what it said before a seal is no evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     input: Option<InputSeen>,
     /// Every container in which the input was seen, by whichever process.
@@ -39,7 +39,7 @@ struct Evidence {
 }
 
 /// The rungs of the ladder.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Level {
     /// Modal has taken the cancel.
@@ -129,20 +129,19 @@ impl ModalExecutor {
             return Err(error.into());
         }
         self.look_at_input(&call, &mut evidence).await?;
-        let input = evidence.input.clone();
-        match input {
-            Some(input) if input.ended && !input.started && evidence.containers.is_empty() => {
-                evidence.level = Level::NeverStarted;
-                return confirmed(&evidence);
-            }
-            Some(input) if input.ended => evidence.level = Level::Input,
-            _ => {}
+        let has_ended = evidence.input.as_ref().is_some_and(|input| input.ended);
+        let has_started = evidence.input.as_ref().is_none_or(|input| input.started);
+        if has_ended && !has_started && evidence.containers.is_empty() {
+            evidence.level = Level::NeverStarted;
+            return Ok(StopStatus::Confirmed { evidence: json(&evidence) });
         }
         let all_finished = self.look_at_containers(request, &mut evidence).await?;
-        let has_ended = evidence.level >= Level::Input;
-        if all_finished && has_ended && !evidence.containers.is_empty() {
+        if has_ended && all_finished && !evidence.containers.is_empty() {
             evidence.level = Level::Containers;
-            return confirmed(&evidence);
+            return Ok(StopStatus::Confirmed { evidence: json(&evidence) });
+        }
+        if has_ended {
+            evidence.level = Level::Input;
         }
         if has_ended && !evidence.withheld.is_empty() {
             let why = format!(
@@ -183,7 +182,9 @@ impl ModalExecutor {
                 // `latest` may leave inputs out: only one that is shown not to have started has not.
                 let shown = i32::try_from(inputs(&info).count()).unwrap_or(i32::MAX);
                 started |= shown < info.total_inputs;
-                Some(InputSeen { ended: unfinished(&info) <= 0, started, reported: None })
+                // An input that Modal took and does not show has not ended.
+                let is_missing = call.phase == Phase::Fed && info.total_inputs == 0;
+                Some(InputSeen { ended: unfinished(&info) <= 0 && !is_missing, started, reported: None })
             }
             Err(error) if error.is_not_offered() || error.code() == Code::NotFound => {
                 evidence.withhold(&error);
@@ -202,9 +203,7 @@ impl ModalExecutor {
             seen.started |= item.input_started_at > 0.0 || !item.task_id.is_empty();
             seen.reported = Some(reported);
         }
-        if seen.is_some() {
-            evidence.input = seen;
-        }
+        evidence.input = seen;
         Ok(())
     }
 
@@ -246,9 +245,4 @@ impl ModalExecutor {
 
 fn json(evidence: &Evidence) -> serde_json::Value {
     serde_json::to_value(evidence).unwrap_or_else(|error| json!({ "unreadable": error.to_string() }))
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "the end of a call that can fail")]
-fn confirmed(evidence: &Evidence) -> Result<StopStatus, StopError> {
-    Ok(StopStatus::Confirmed { evidence: json(evidence) })
 }

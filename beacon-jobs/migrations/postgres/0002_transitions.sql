@@ -146,6 +146,8 @@ BEGIN
         WITH s AS (
             SELECT w.place, w.handle, e.key, e.status, a.execution, a.number, a.executor,
                 a.handle IS DISTINCT FROM w.handle AS is_new, t.execution IS NOT NULL AS has_stop,
+                -- Under way, and its handle is enough to watch it: the business of whoever holds the job.
+                coalesce(e.status IN (11, 12) AND c.id = w.attempt AND a.handle IS NOT NULL, false) AS is_watchable,
                 coalesce(
                     @.beacon_refusal(j.status, j.incarnation, j.epoch, w.incarnation, w.epoch),
                     CASE WHEN e.status IN (11, 12) AND c.id = w.attempt AND t.execution IS NULL
@@ -170,6 +172,7 @@ BEGIN
                 (execution, number, executor, state, settled, mode, force_at, requested_at, due_at, tries)
             SELECT s.execution, s.number, s.executor, 'requested', false, p_mode, v_now + p_grace, v_now, v_now, 0
             FROM s WHERE s.execution IS NOT NULL AND NOT s.has_stop AND s.outcome <> 'granted'
+                AND NOT (s.outcome = 'lost' AND s.is_watchable)
             ON CONFLICT DO NOTHING
         ), reopened AS (
             UPDATE @.beacon_stops t SET due_at = v_now, settled = false,
@@ -263,6 +266,7 @@ BEGIN
             SELECT w.place, w.result, w.counts, w.error, w.output, e.key, e.status, a.execution, a.number, a.executor,
                 t.execution IS NOT NULL AS has_stop, b.error AS old_error, b.output AS old_output,
                 coalesce(c.id = w.attempt, false) AS is_last,
+                coalesce(e.status IN (11, 12) AND c.id = w.attempt AND a.handle IS NOT NULL, false) AS is_watchable,
                 coalesce(
                     @.beacon_refusal(j.status, j.incarnation, j.epoch, w.incarnation, w.epoch),
                     CASE
@@ -281,7 +285,7 @@ BEGIN
             LEFT JOIN @.beacon_attempts a ON a.id = w.attempt
             LEFT JOIN @.beacon_stops t ON t.execution = a.execution AND t.number = a.number
             WHERE w.round = v_round
-        ), s AS (
+        ), v AS (
             SELECT r.*, CASE
                 WHEN r.outcome = 'recorded' THEN 'recorded'
                 -- This very finish was recorded before, and only its answer was lost.
@@ -293,6 +297,15 @@ BEGIN
                 ELSE r.outcome
             END AS verdict
             FROM r
+        ), s AS (
+            SELECT v.*, v.execution IS NOT NULL AND CASE v.verdict
+                WHEN 'recorded' THEN v.result <> 'completed'
+                WHEN 'repeated' THEN false
+                -- Under way, and its handle is enough to watch it: the business of whoever holds the job.
+                WHEN 'lost' THEN NOT v.is_watchable
+                ELSE true
+            END AS ends
+            FROM v
         ), changed AS (
             UPDATE @.beacon_executions e SET
                 status = CASE s.result WHEN 'completed' THEN 20 WHEN 'failed' THEN 21 ELSE 10 END,
@@ -311,13 +324,10 @@ BEGIN
             INSERT INTO @.beacon_stops
                 (execution, number, executor, state, settled, mode, force_at, requested_at, due_at, tries)
             SELECT s.execution, s.number, s.executor, 'requested', false, p_mode, v_now + p_grace, v_now, v_now, 0
-            FROM s WHERE s.execution IS NOT NULL AND NOT s.has_stop AND s.verdict <> 'repeated'
-                AND (s.verdict <> 'recorded' OR s.result <> 'completed')
+            FROM s WHERE s.ends AND NOT s.has_stop
             ON CONFLICT DO NOTHING
         )
-        SELECT s.place, s.verdict,
-            s.execution IS NOT NULL AND s.verdict <> 'repeated' AND (s.verdict <> 'recorded' OR s.result <> 'completed')
-        FROM s;
+        SELECT s.place, s.verdict, s.ends FROM s;
     END LOOP;
 END $$;
 

@@ -35,9 +35,12 @@ struct Inner {
     contexts: DashMap<JobId, Arc<Scope>, RandomState>,
     /// Scopes of ids that are not registered while a cancel of them commits here. Registered
     /// meanwhile, they are the contexts' own, so that the hold reaches them as well.
-    early: Mutex<HashMap<JobId, Arc<Scope>, RandomState>>,
+    early: Mutex<Early>,
     clock: Arc<dyn Clock>,
 }
+
+/// Scopes, each with how many cancels hold it: the last one that lets go forgets it.
+type Early = HashMap<JobId, (Arc<Scope>, usize), RandomState>;
 
 /// The id is registered already.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,7 +74,7 @@ impl JobContextManager {
         match self.inner.contexts.entry(id.clone()) {
             Entry::Occupied(_) => Err(AlreadyRegistered(id)),
             Entry::Vacant(vacant) => {
-                let scope = self.early().remove(&id).unwrap_or_default();
+                let scope = self.early().remove(&id).map(|(scope, _)| scope).unwrap_or_default();
                 vacant.insert(Arc::clone(&scope));
                 Ok(JobContext::new(id, scope, self.clone()))
             }
@@ -116,8 +119,10 @@ impl JobContextManager {
                 Held { hold: None, scope: Arc::clone(registered.get()), early: None }
             }
             Entry::Vacant(_) => {
-                let scope = Arc::clone(self.early().entry(id.clone()).or_default());
-                Held { hold: None, scope, early: Some((id.clone(), self.clone())) }
+                let mut early = self.early();
+                let (scope, holders) = early.entry(id.clone()).or_default();
+                *holders += 1;
+                Held { hold: None, scope: Arc::clone(scope), early: Some((id.clone(), self.clone())) }
             }
         };
         if sends_wait {
@@ -126,7 +131,7 @@ impl JobContextManager {
         held
     }
 
-    fn early(&self) -> MutexGuard<'_, HashMap<JobId, Arc<Scope>, RandomState>> {
+    fn early(&self) -> MutexGuard<'_, Early> {
         self.inner.early.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -166,13 +171,13 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.hold = None;
-        if let Some((id, manager)) = self.early.take() {
-            let mut early = manager.early();
-            // Others may hold it as well; the map and this one are two.
-            if early
-                .get(&id)
-                .is_some_and(|scope| Arc::ptr_eq(scope, &self.scope) && Arc::strong_count(scope) <= 2)
-            {
+        let Some((id, manager)) = self.early.take() else { return };
+        let mut early = manager.early();
+        // Registered meanwhile, it is there no more, or another one is.
+        let Some((scope, holders)) = early.get_mut(&id) else { return };
+        if Arc::ptr_eq(scope, &self.scope) {
+            *holders -= 1;
+            if *holders == 0 {
                 early.remove(&id);
             }
         }
@@ -188,5 +193,31 @@ impl Default for JobContextManager {
 impl fmt::Debug for JobContextManager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JobContextManager").field("count", &self.count()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cancels of jobs that do not run here leave nothing, however many hold the same one.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn what_was_held_early_is_forgotten() {
+        let manager = JobContextManager::new();
+        let holders = (0..4).map(|_| {
+            let manager = manager.clone();
+            tokio::spawn(async move {
+                for round in 0..5_000 {
+                    let id = JobId::new(format!("job-{}", round % 3)).unwrap();
+                    let held = manager.hold(&id, true).await;
+                    tokio::task::yield_now().await;
+                    drop(held);
+                }
+            })
+        });
+        for holder in holders.collect::<Vec<_>>() {
+            holder.await.unwrap();
+        }
+        assert_eq!(manager.early().len(), 0);
     }
 }

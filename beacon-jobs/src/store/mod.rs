@@ -66,9 +66,12 @@ use crate::stop::{StopItem, StopState};
 /// | absent | - | `Refused(Lost)` | `Refused(Lost)` | `Refused(Lost)` | `Refused(Lost)` | `NotFound` |
 /// | queued | taken, epoch + 1 | `Refused(Lost)` | recorded, `Refused(Lost)` | `Refused(Lost)` | `Refused(Lost)` | `Cancelled` |
 /// | running, fence equal | - | `Started`, once | recorded, `Granted` | `Finished` | outcome, once all executions are over | `Cancelled` |
-/// | running, fence differs | - | `Refused(Lost)` | recorded, `Refused(Lost)`, stop requested | `Refused(Lost)`, stop requested | `Refused(Lost)` | `Cancelled` |
+/// | running, fence differs | - | `Refused(Lost)` | recorded, `Refused(Lost)`, stop requested unless watchable | `Refused(Lost)`, stop requested unless watchable | `Refused(Lost)` | `Cancelled` |
 /// | cancelled | - | `Refused(Cancelled)` | recorded, `Refused(Cancelled)`, stop requested | `Refused(Cancelled)`, output kept as late | `Refused(Cancelled)` | `AlreadyCancelled` |
 /// | completed, failed | - | `Refused(Finished)` | recorded, `Refused(Finished)`, stop requested | `Refused(Finished)`, output kept as late | `Finished` with the same status | `AlreadyFinished` |
+///
+/// An attempt is *watchable* while it is under way and its handle was known before: whoever holds the
+/// job answers for it, and a former holder's word does not end it.
 ///
 /// # Wrappers
 /// A store that wraps another forwards every method, also those with a default body.
@@ -223,8 +226,9 @@ pub trait JobStore: Display + Debug + Send + Sync + 'static {
 
     /// Records handles on their attempts, always, and grants the permit to begin where the job
     /// runs under this fence, the attempt is current and its stop is not requested: the execution
-    /// becomes running. A refusal requests the stop in the same commit; where the stop was requested
-    /// before, a handle that was not known makes it due at once, and reopens it if it was settled.
+    /// becomes running. A refusal requests the stop in the same commit, unless the attempt is watchable
+    /// by another holder; where the stop was requested before, a handle that was not known makes it
+    /// due at once, and reopens it if it was settled.
     ///
     /// # Cancellation safety
     /// When dropped, the handle may or may not be saved; the same call again tells.

@@ -1,6 +1,6 @@
 //! Random operations on the memory store and on SQLite, or Postgres, give the same answers and leave
 //! the same state. The memory store is the model: it is small, and its rows are always loaded.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's panic is its verdict")]
 
 #[path = "../support/postgres.rs"]
 mod server;

@@ -1,5 +1,5 @@
 //! What nearly every test of the runner names.
-#![allow(unused_imports)]
+#![allow(unused_imports, reason = "each test file uses a part of it")]
 
 pub use std::sync::Arc;
 pub use std::time::Duration;

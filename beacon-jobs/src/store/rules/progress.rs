@@ -1,7 +1,7 @@
 use time::OffsetDateTime;
 
 use super::{AttemptRow, Rows};
-use crate::id::JobId;
+use crate::id::{AttemptId, JobId};
 use crate::job::{ExecutionStatus, JobStatus};
 use crate::mutation::{Mutation, is_broken};
 use crate::stop::SealedBy;
@@ -95,6 +95,7 @@ impl Rows {
     pub(crate) fn save_handle(&mut self, now: OffsetDateTime, save: &SaveHandle) -> SaveOutcome {
         let refusal = self.refusal(&save.job, save.fence);
         let key = (save.job.clone(), save.index);
+        let goes_on = self.goes_on_elsewhere(&key, save.attempt, refusal);
         let Some(attempt) = self.attempts.get_mut(&save.attempt) else {
             return SaveOutcome::Refused(refusal.unwrap_or(Refusal::Lost));
         };
@@ -109,7 +110,9 @@ impl Rows {
             .or_else(|| attempt.stop.is_some().then_some(Refusal::Lost));
         let outcome = match refusal {
             Some(refusal) => {
-                attempt.request_stop(now);
+                if !goes_on {
+                    attempt.request_stop(now);
+                }
                 if new_handle {
                     attempt.reopen(now, "a handle was saved after the stop was settled");
                 }
@@ -181,6 +184,14 @@ impl Rows {
         FinishOutcome::Finished
     }
 
+    /// Whether an attempt is the business of whoever holds its job now, or will: it is under way, and its
+    /// handle is enough to watch it. What a former holder says of it then ends nothing.
+    fn goes_on_elsewhere(&self, key: &(JobId, u32), attempt: AttemptId, refusal: Option<Refusal>) -> bool {
+        refusal == Some(Refusal::Lost)
+            && self.executions.get(key).is_some_and(|execution| execution.is_current(attempt))
+            && self.attempts.get(&attempt).is_some_and(|row| row.handle.is_some())
+    }
+
     fn refuse_finish(
         &mut self,
         now: OffsetDateTime,
@@ -190,8 +201,10 @@ impl Rows {
         if self.is_same_finish(finish) {
             return FinishOutcome::Finished;
         }
+        let key = (finish.job.clone(), finish.index);
+        let goes_on = self.goes_on_elsewhere(&key, finish.attempt, Some(refusal));
         if let Some(attempt) = self.attempts.get_mut(&finish.attempt) {
-            if attempt.request_stop(now) {
+            if !goes_on && attempt.request_stop(now) {
                 self.changes.stops_due();
             }
             let output = match &finish.result {

@@ -5,7 +5,7 @@ use super::super::words::*;
 use crate::id::AttemptId;
 use crate::job::{ExecutionStatus, Failure, FailureKind, JobStatus};
 use crate::stop::StopState;
-use crate::store::{ExecutionResult, FinishOutcome, Refusal};
+use crate::store::{ExecutionResult, FinishOutcome, Refusal, SaveOutcome};
 
 const fn refused(refusal: Refusal) -> FinishOutcome {
     FinishOutcome::Refused(refusal)
@@ -204,13 +204,37 @@ pub(super) async fn an_output_after_the_jobs_time_was_up_is_kept_aside(bed: Bed)
     assert_eq!(bed.execution_status(&held.job, 0).await, ExecutionStatus::Failed);
 }
 
-pub(super) async fn an_output_under_a_stale_fence_is_kept_aside_and_its_attempt_stopped(bed: Bed) {
+/// Who lost the job is not asked whether the work that the next holder watches shall end.
+pub(super) async fn an_end_under_a_stale_fence_is_kept_aside_and_its_attempt_goes_on(bed: Bed) {
     let first = bed.held("job", 1).await;
     let attempt = bed.begun(&first, 0).await;
-    bed.successor(&first).await;
+    let second = bed.successor(&first).await;
     is_kept_as_late(&bed, &first, attempt, Refusal::Lost).await;
     assert_eq!(bed.execution_status(&first.job, 0).await, ExecutionStatus::Running);
-    assert_eq!(bed.due_stop(attempt).await.expect("a refusal stops").handle, Some(handle("first")));
+    let lost = FinishOutcome::Refused(Refusal::Lost);
+    assert_eq!(bed.finish(first.finish(0, attempt, failed(false))).await, lost);
+    assert_eq!(
+        bed.save(first.save(0, attempt, &handle("of late"))).await,
+        SaveOutcome::Refused(Refusal::Lost)
+    );
+    assert_eq!(bed.due_stop(attempt).await, None);
+    // What it knew of the work is recorded all the same.
+    assert_eq!(bed.save(second.save(0, attempt, &handle("of late"))).await, SaveOutcome::Granted);
+    assert_eq!(bed.finish(second.finish(0, attempt, failed(false))).await, FinishOutcome::Finished);
+    assert_eq!(
+        bed.due_stop(attempt).await.expect("the holder's word ends it").handle,
+        Some(handle("of late"))
+    );
+}
+
+/// Without a handle nobody can watch it.
+pub(super) async fn an_end_under_a_stale_fence_stops_an_attempt_whose_handle_is_unknown(bed: Bed) {
+    let first = bed.held("job", 1).await;
+    let attempt = bed.started(&first, 0).await;
+    bed.successor(&first).await;
+    let refused = bed.finish(first.finish(0, attempt, failed(true))).await;
+    assert_eq!(refused, FinishOutcome::Refused(Refusal::Lost));
+    assert!(bed.due_stop(attempt).await.is_some(), "a refusal stops");
 }
 
 pub(super) async fn the_output_of_an_older_attempt_does_not_touch_the_newer(bed: Bed) {

@@ -139,7 +139,8 @@ macro_rules! __store_cases {
                 an_output_after_a_cancel_is_kept_aside_and_is_not_the_result
                 the_output_of_a_failure_after_a_cancel_is_kept_aside
                 an_output_after_the_jobs_time_was_up_is_kept_aside
-                an_output_under_a_stale_fence_is_kept_aside_and_its_attempt_stopped
+                an_end_under_a_stale_fence_is_kept_aside_and_its_attempt_goes_on
+                an_end_under_a_stale_fence_stops_an_attempt_whose_handle_is_unknown
                 the_output_of_an_older_attempt_does_not_touch_the_newer
                 an_execution_that_has_its_outcome_keeps_it
                 a_finish_of_what_does_not_exist_is_refused
