@@ -196,14 +196,16 @@ impl Shared {
         for (id, call) in &mut state.calls {
             for input in call.inputs.iter_mut().filter(|it| it.ended.is_none() && it.started_at > 0.0) {
                 moved.push((id.clone(), input.id.clone(), std::mem::take(&mut input.task)));
+                input.started_at = 0.0;
             }
         }
+        let wait = state.behaviour.start_after;
         drop(state);
         for (call, input, task) in moved {
             if !lingers {
                 self.end_container(&task);
             }
-            self.start(&call, &input);
+            self.after(wait, move |shared| shared.start(&call, &input));
         }
     }
 }

@@ -193,7 +193,7 @@ impl ControlPlane {
     }
 
     /// Takes the containers away from all inputs that run, as a provider does that needs the machine:
-    /// each input starts again in another container. What ran is over when this returns, or, with
+    /// each input starts again in another container, after [`Behaviour::start_after`]. What ran is over when this returns, or, with
     /// `lingers`, computes on until its container is ended by its name.
     pub fn preempt(&self, lingers: bool) {
         self.shared.preempt(lingers);

@@ -118,6 +118,23 @@ async fn every_container_that_held_the_input_is_waited_for_also_by_another_node(
     assert_eq!(bed.plane.received("ContainerStop"), 1, "the second one ended when it had nothing to do");
 }
 
+/// Modal shows the input as one that never started; the container that it was taken from computes.
+#[tokio::test]
+async fn an_input_that_waits_for_its_second_container_is_not_one_that_never_started() {
+    let bed = Bed::new().await;
+    let _runner = bed.runner().await;
+    bed.plane.behave(|behaviour| behaviour.terminate_after = None);
+    let id = bed.submit(input("goes_on")).await;
+    bed.alive(1).await;
+    bed.containers_known(1).await;
+    bed.plane.behave(|behaviour| behaviour.start_after = Duration::from_secs(600));
+    bed.plane.preempt(true);
+    bed.cancel(&id, NOW).await;
+    let evidence = bed.stop(&id, StopState::Confirmed).await.evidence.unwrap();
+    assert_eq!((&evidence["level"], &evidence["input"]["started"]), (&json!("containers"), &json!(false)));
+    assert_eq!((bed.plane.received("ContainerStop"), bed.plane.begun()), (1, 1));
+}
+
 #[tokio::test]
 async fn without_container_records_nothing_is_confirmed_and_it_is_said_why() {
     let bed = Bed::new().await;
@@ -148,7 +165,8 @@ async fn where_the_call_may_not_be_looked_at_its_output_names_the_container() {
 #[tokio::test]
 async fn an_input_that_arrives_after_the_cancel_is_ended_too() {
     let bed = Bed::new().await;
-    let _runner = bed.runner().await;
+    // Only a second cancel ends it: its container is never stopped by its name.
+    let _runner = bed.runner_with(bed.executor().with_container_stop_after(None)).await;
     bed.plane.inject("FunctionPutInputs", 1, Fault::Late(Duration::from_millis(700)));
     let id = bed.submit(input("goes_on")).await;
     bed.plane.until(|plane| plane.received("FunctionPutInputs") == 1).await;
