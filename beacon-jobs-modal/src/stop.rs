@@ -36,6 +36,9 @@ struct Evidence {
     /// What Modal would not tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     withheld: Vec<String>,
+    /// The question of this very call that got no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unanswered: Option<String>,
 }
 
 /// The rungs of the ladder.
@@ -111,34 +114,57 @@ impl ModalExecutor {
     /// Tells Modal to end the call as hard as is due, and climbs as far as its records go.
     pub(crate) async fn climb(&self, call: Call, request: &StopRequest) -> Result<StopStatus, StopError> {
         if let Some(why) = self.elsewhere(&call).await? {
-            return Ok(StopStatus::Unconfirmable { why, ask_again: None });
+            return Ok(StopStatus::Unconfirmable { why, evidence: None, ask_again: None });
         }
         let mut evidence: Evidence =
             request.evidence.as_ref().and_then(|known| Evidence::deserialize(known).ok()).unwrap_or_default();
         evidence.level = Level::Requested;
         evidence.call.clone_from(&call.call_id);
         evidence.withheld.clear();
+        evidence.unanswered = None;
         for task in &call.tasks {
             evidence.add(task);
         }
         if let Err(error) = self.cancel(&call, request, &mut evidence).await {
             if error.code() == Code::NotFound {
                 let why = format!("Modal does not know the call {} any more", call.call_id);
-                return Ok(StopStatus::Unconfirmable { why, ask_again: None });
+                return Ok(StopStatus::Unconfirmable { why, evidence: None, ask_again: None });
             }
             return Err(error.into());
         }
-        self.look_at_input(&call, &mut evidence).await?;
+        let ask_again = (request.overdue / 8).clamp(ASK_AGAIN, ASK_LATE);
+        match self.look(&call, request, &mut evidence).await {
+            Ok(status) => {
+                Ok(status
+                    .unwrap_or_else(|| StopStatus::Acknowledged { evidence: json(&evidence), ask_again }))
+            }
+            // Which containers were seen up to there may be seen by nobody again.
+            Err(error) => {
+                let ask_again = error.retry_after.unwrap_or(ask_again);
+                evidence.unanswered = Some(error.to_string());
+                Ok(StopStatus::Acknowledged { evidence: json(&evidence), ask_again })
+            }
+        }
+    }
+
+    /// Reads Modal's records. `None` when they do not show the end yet.
+    async fn look(
+        &self,
+        call: &Call,
+        request: &StopRequest,
+        evidence: &mut Evidence,
+    ) -> Result<Option<StopStatus>, CallError> {
+        self.look_at_input(call, evidence).await?;
         let has_ended = evidence.input.as_ref().is_some_and(|input| input.ended);
         let has_started = evidence.input.as_ref().is_none_or(|input| input.started);
         if has_ended && !has_started && evidence.containers.is_empty() {
             evidence.level = Level::NeverStarted;
-            return Ok(StopStatus::Confirmed { evidence: json(&evidence) });
+            return Ok(Some(StopStatus::Confirmed { evidence: json(evidence) }));
         }
-        let all_finished = self.look_at_containers(request, &mut evidence).await?;
+        let all_finished = self.look_at_containers(request, evidence).await?;
         if has_ended && all_finished && !evidence.containers.is_empty() {
             evidence.level = Level::Containers;
-            return Ok(StopStatus::Confirmed { evidence: json(&evidence) });
+            return Ok(Some(StopStatus::Confirmed { evidence: json(evidence) }));
         }
         if has_ended {
             evidence.level = Level::Input;
@@ -148,10 +174,10 @@ impl ModalExecutor {
                 "the input has ended, and no more is known of what ran: {}",
                 evidence.withheld.join("; ")
             );
-            return Ok(StopStatus::Unconfirmable { why, ask_again: Some(ASK_CAPPED) });
+            let evidence = Some(json(evidence));
+            return Ok(Some(StopStatus::Unconfirmable { why, evidence, ask_again: Some(ASK_CAPPED) }));
         }
-        let ask_again = (request.overdue / 8).clamp(ASK_AGAIN, ASK_LATE);
-        Ok(StopStatus::Acknowledged { evidence: json(&evidence), ask_again })
+        Ok(None)
     }
 
     async fn cancel(

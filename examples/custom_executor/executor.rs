@@ -130,6 +130,7 @@ impl Executor for FarmExecutor {
             // another one may listen there now, so this is no proof.
             State::Unknown => StopStatus::Unconfirmable {
                 why: format!("the farm at {} does not know work {}", place.farm, place.id),
+                evidence: None,
                 ask_again: None,
             },
         })

@@ -176,6 +176,7 @@ impl Renderer {
             attempt,
             seen_seal: Some(SealedBy::Minter),
             seen_confirmed: false,
+            seen_tries: None,
             answer: StopAnswer::Ended { evidence, seals: false },
             due_in: POLL,
             watch: false,

@@ -190,7 +190,7 @@ impl Executor for StandInExecutor {
             // listen there now, so this is no proof.
             Err(CallError::Unknown) => {
                 let why = format!("the stand-in at {} does not know the work", self.client.url());
-                return Ok(StopStatus::Unconfirmable { why, ask_again: None });
+                return Ok(StopStatus::Unconfirmable { why, evidence: None, ask_again: None });
             }
             Err(error) => return Err(StopError::new("the stand-in gave no answer").with_source(error)),
         };

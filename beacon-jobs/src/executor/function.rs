@@ -232,6 +232,7 @@ impl Executor for FunctionExecutor {
             },
             Body::Blocking(_) => StopStatus::Unconfirmable {
                 why: "a blocking closure cannot be interrupted; it ends when it returns".to_owned(),
+                evidence: None,
                 ask_again: Some(ASK_AGAIN),
             },
         })

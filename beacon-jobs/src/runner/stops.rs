@@ -140,12 +140,18 @@ impl StopDriver {
             let attempt = item.attempt;
             let mut next = Some(item);
             while let Some(item) = next {
+                let tries = item.tries;
                 let shown = driver.call(item).await;
                 let mut driven = driver.driven_map();
                 next = driven.get_mut(&attempt).and_then(Option::take);
                 match &mut next {
-                    // It may have been read before that was recorded.
-                    Some(waited) => waited.evidence = shown.or(waited.evidence.take()),
+                    // It was read before that was recorded, if it counts no more answers.
+                    Some(waited) if waited.tries <= tries => {
+                        if let Some(shown) = shown {
+                            (waited.evidence, waited.tries) = (shown, tries + 1);
+                        }
+                    }
+                    Some(_) => {}
                     None => drop(driven.remove(&attempt)),
                 }
             }
@@ -156,8 +162,8 @@ impl StopDriver {
         self.driven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes one stop call, and returns the evidence that it brought.
-    async fn call(&self, mut item: StopItem) -> Option<Value> {
+    /// Makes one stop call. Returns the evidence that is recorded after it, if anything was recorded.
+    async fn call(&self, mut item: StopItem) -> Option<Option<Value>> {
         let node = &self.node;
         let executor = node.executors.get(&item.executor).map(Arc::clone)?;
         let capabilities = executor.capabilities();
@@ -183,13 +189,15 @@ impl StopDriver {
             (Some(_), _) => self.ask(&*executor, &item, &capabilities).await,
         };
         let shown = match &answer {
-            StopAnswer::Acknowledged { evidence } | StopAnswer::Ended { evidence, .. } => {
-                Some(evidence.clone())
+            StopAnswer::Acknowledged { evidence }
+            | StopAnswer::Ended { evidence, .. }
+            | StopAnswer::Unconfirmed { evidence: Some(evidence), .. } => Some(evidence.clone()),
+            StopAnswer::Nothing { .. } | StopAnswer::Unconfirmed { evidence: None, .. } => {
+                item.evidence.clone()
             }
-            StopAnswer::Nothing { .. } | StopAnswer::Unconfirmed { .. } => None,
         };
-        self.record(&item, &capabilities, answer, self.due_in(&item, ask_again)).await;
-        shown
+        let is_recorded = self.record(&item, &capabilities, answer, self.due_in(&item, ask_again)).await;
+        is_recorded.then_some(shown)
     }
 
     async fn record(
@@ -198,7 +206,7 @@ impl StopDriver {
         capabilities: &Capabilities,
         answer: StopAnswer,
         due_in: Duration,
-    ) {
+    ) -> bool {
         let node = &self.node;
         let seen_confirmed = item.state == StopState::Confirmed;
         let lifetime = capabilities.lifetime_limit.unwrap_or(UNLIMITED_LIFE);
@@ -208,13 +216,15 @@ impl StopDriver {
             attempt: item.attempt,
             seen_seal: item.sealed,
             seen_confirmed,
+            seen_tries: Some(item.tries),
             answer,
             due_in,
             watch,
         };
         let store = node.store();
         let recorded = node.persist("stop", || store.record_stops(std::slice::from_ref(&update))).await;
-        match recorded.and_then(|mut states| states.pop()).flatten() {
+        let state = recorded.and_then(|mut states| states.pop()).flatten();
+        match state {
             Some(StopState::Confirmed) if seen_confirmed => {}
             Some(StopState::Confirmed) => {
                 tracing::info!(job.id = %item.job, index = item.index, attempt = %item.attempt, "stop confirmed");
@@ -222,6 +232,7 @@ impl StopDriver {
             Some(_) => self.put_off(node.clock().now() + due_in),
             None => {}
         }
+        state.is_some()
     }
 
     /// Says of a stop that only another host can drive, and has not, that it is not confirmed.
@@ -229,7 +240,7 @@ impl StopDriver {
         if self.is_overdue(item, capabilities) && item.state != StopState::Unconfirmed {
             let why =
                 format!("only its host {} can end it and show the end, and has not been heard of", item.host);
-            let answer = StopAnswer::Unconfirmed { why, settled: true, again: true };
+            let answer = StopAnswer::Unconfirmed { why, evidence: None, settled: true, again: true };
             // Due at once: the host may come back at any time.
             self.record(item, capabilities, answer, Duration::ZERO).await;
         }
@@ -269,7 +280,7 @@ impl StopDriver {
         let pause = self.backoff(item.tries);
         let nothing = |why: String| {
             if self.is_overdue(item, capabilities) {
-                (StopAnswer::Unconfirmed { why, settled: false, again: true }, pause)
+                (StopAnswer::Unconfirmed { why, evidence: None, settled: false, again: true }, pause)
             } else {
                 (StopAnswer::Nothing { why }, pause)
             }
@@ -290,15 +301,16 @@ impl StopDriver {
                 let ask_again = ask_again.max(self.backoff(item.tries.saturating_sub(4)) / 4);
                 if self.is_overdue(item, capabilities) {
                     let why = "the provider has heard, and does not show the end".to_owned();
-                    (StopAnswer::Unconfirmed { why, settled: false, again: true }, ask_again)
+                    let evidence = Some(evidence);
+                    (StopAnswer::Unconfirmed { why, evidence, settled: false, again: true }, ask_again)
                 } else {
                     (StopAnswer::Acknowledged { evidence }, ask_again)
                 }
             }
-            Some(Ok(StopStatus::Unconfirmable { why, ask_again })) => {
+            Some(Ok(StopStatus::Unconfirmable { why, evidence, ask_again })) => {
                 let again = ask_again.is_some();
                 let ask_again = ask_again.unwrap_or(pause).max(self.backoff(item.tries) / 4);
-                (StopAnswer::Unconfirmed { why, settled: true, again }, ask_again)
+                (StopAnswer::Unconfirmed { why, evidence, settled: true, again }, ask_again)
             }
             Some(Err(error)) => {
                 tracing::warn!(job.id = %item.job, attempt = %item.attempt, %error, "stop call failed");
@@ -356,6 +368,7 @@ fn never_saved(capabilities: &Capabilities) -> (StopAnswer, Duration) {
             limit.map_or_else(String::new, |limit| format!("; the provider ends it within {limit:?}"));
         StopAnswer::Unconfirmed {
             why: format!("it may have begun, and no handle was saved to stop it by{until}"),
+            evidence: None,
             settled: true,
             again: false,
         }

@@ -26,9 +26,8 @@ pub struct StopRequest {
     /// The evidence of the last recorded answer for this attempt that held some, whichever process
     /// it was given to: so that what was seen once (the ids of containers) can be carried on. It is
     /// as the executor gave it, but for that of a confirmed stop, to which `sealed_by` is added.
-    /// An answer that came after the executor's
-    /// [`confirm_limit`](crate::executor::Capabilities::confirm_limit) without a confirmation is
-    /// recorded without its evidence.
+    /// Of two calls at once, by two nodes, only the first answer is recorded with its evidence; what the other
+    /// one saw must be seen again.
     pub evidence: Option<Value>,
 }
 
@@ -75,6 +74,8 @@ pub enum StopStatus {
     Unconfirmable {
         /// Why, in one line.
         why: String,
+        /// What is known so far, to be carried to the next call. `None` leaves what was recorded before.
+        evidence: Option<Value>,
         /// When asking again may bring better news; never when `None`.
         ask_again: Option<Duration>,
     },

@@ -275,7 +275,7 @@ pub trait JobStore: Display + Debug + Send + Sync + 'static {
     /// |---|---|---|---|
     /// | not requested | `not_needed` | `not_needed` | `not_needed` |
     /// | open, the attempt seen sealed before the call, or the stop itself seals it | `confirmed`; watched if the seal is by time and [`StopUpdate::watch`] | `acknowledged` | no change, `unconfirmed` |
-    /// | open, otherwise | `acknowledged` | `acknowledged` | no change, `unconfirmed` |
+    /// | open, otherwise, or another answer came since [`StopUpdate::seen_tries`] | `acknowledged` | `acknowledged` | no change, `unconfirmed` |
     /// | confirmed, and so before the call | `confirmed` | open again, `acknowledged` | no change |
     /// | confirmed since the call began | no change | no change | no change |
     ///

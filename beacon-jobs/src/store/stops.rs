@@ -44,6 +44,11 @@ pub struct StopUpdate {
     /// Whether the stop had been confirmed *before* that call: then an acknowledgement is a sight of
     /// work that lives after all, and opens the stop again.
     pub seen_confirmed: bool,
+    /// How many answers had been recorded *before* that call, by [`StopItem::tries`](crate::stop::StopItem::tries).
+    /// Where another has come meanwhile, this one knows nothing of what that one showed: it does not overwrite
+    /// its evidence and confirms nothing, and the stop is due at once. `None` for an answer that rests on nothing
+    /// an earlier one showed.
+    pub seen_tries: Option<u32>,
     /// What it brought.
     pub answer: StopAnswer,
     /// When the stop is due again, if it stays open or is watched.
@@ -77,6 +82,8 @@ pub enum StopAnswer {
     Unconfirmed {
         /// Why, in one line.
         why: String,
+        /// What is known so far. `None` leaves what was recorded before.
+        evidence: Option<Value>,
         /// Whether that settles the stop: it counts as over, though it may be asked again.
         settled: bool,
         /// Whether it is asked again at all.

@@ -367,7 +367,11 @@ impl Executor for Remote {
         });
         let is_over = matches!(before, Some(Piece::Ended | Piece::Completed));
         if self.workshop.has(Bug::StopsOnce) && is_over {
-            return Ok(StopStatus::Unconfirmable { why: "nothing there".to_owned(), ask_again: None });
+            return Ok(StopStatus::Unconfirmable {
+                why: "nothing there".to_owned(),
+                evidence: None,
+                ask_again: None,
+            });
         }
         let Some(state) = answer else { return Err(StopError::new("connection refused")) };
         let evidence = json!({ "piece": piece, "state": format!("{state:?}") });
@@ -379,7 +383,11 @@ impl Executor for Remote {
                 StopStatus::Confirmed { evidence: Value::Null }
             }
             Some(_) => StopStatus::Confirmed { evidence },
-            None => StopStatus::Unconfirmable { why: "no such piece of work".to_owned(), ask_again: None },
+            None => StopStatus::Unconfirmable {
+                why: "no such piece of work".to_owned(),
+                evidence: None,
+                ask_again: None,
+            },
         })
     }
 }

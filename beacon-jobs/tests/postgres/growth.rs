@@ -68,6 +68,7 @@ async fn everything(bed: &Bed) {
                 attempt: item.attempt,
                 seen_seal: item.sealed,
                 seen_confirmed: false,
+                seen_tries: None,
                 watch: false,
                 answer: StopAnswer::Ended { evidence: json!({}), seals: true },
                 due_in: Duration::ZERO,

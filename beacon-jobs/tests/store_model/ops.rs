@@ -33,7 +33,7 @@ pub(crate) enum Op {
     FinishJob { job: usize, fence: usize, timed_out: bool },
     Release { job: usize, fence: usize, sealed: Vec<Target> },
     TakeStops { executors: usize },
-    RecordStops(Vec<(Target, Option<SealedBy>, bool, u8)>),
+    RecordStops(Vec<(Target, Option<SealedBy>, bool, Option<u32>, u8)>),
     CloseStop(Target),
     Heartbeat { old: bool },
     NextNode(NodeEnd),
@@ -134,7 +134,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0..JOBS, age(), vec(target(), 0..3)).prop_map(
             |(job, fence, sealed)| Op::Release { job, fence, sealed }),
         3 => (0..3_usize).prop_map(|executors| Op::TakeStops { executors }),
-        6 => some((target(), proptest::option::of(sealed_by()), proptest::bool::weighted(0.3), 0..8_u8)).prop_map(Op::RecordStops),
+        6 => some((target(), proptest::option::of(sealed_by()), proptest::bool::weighted(0.3), proptest::option::of(0..3_u32), 0..8_u8)).prop_map(Op::RecordStops),
         1 => target().prop_map(Op::CloseStop),
         3 => proptest::bool::weighted(0.2).prop_map(|old| Op::Heartbeat { old }),
         1 => how.prop_map(Op::NextNode),

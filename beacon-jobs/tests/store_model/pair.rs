@@ -201,10 +201,11 @@ impl Pair {
             Op::RecordStops(updates) => {
                 let updates: Vec<_> = updates
                     .iter()
-                    .map(|(target, seen_seal, seen_confirmed, answer)| StopUpdate {
+                    .map(|(target, seen_seal, seen_confirmed, seen_tries, answer)| StopUpdate {
                         attempt: self.known.attempt(target.attempt).2,
                         seen_seal: *seen_seal,
                         seen_confirmed: *seen_confirmed,
+                        seen_tries: *seen_tries,
                         answer: answer_of(*answer),
                         due_in: Duration::from_secs(3),
                         watch: true,
@@ -291,15 +292,15 @@ fn result(ending: Ending) -> ExecutionResult {
 }
 
 fn answer_of(choice: u8) -> StopAnswer {
-    let evidence = json!({ "containers": [1, 2] });
+    let evidence = json!({ "containers": [1, choice] });
     let why = "no \u{1F6D1} answer".to_owned();
     match choice {
         0 => StopAnswer::Nothing { why },
         1 => StopAnswer::Acknowledged { evidence },
         2 | 3 => StopAnswer::Ended { evidence, seals: false },
         4 => StopAnswer::Ended { evidence: json!("gone"), seals: true },
-        5 => StopAnswer::Unconfirmed { why, settled: false, again: true },
-        _ => StopAnswer::Unconfirmed { why, settled: true, again: choice == 6 },
+        5 => StopAnswer::Unconfirmed { why, evidence: Some(evidence), settled: false, again: true },
+        _ => StopAnswer::Unconfirmed { why, evidence: None, settled: true, again: choice == 6 },
     }
 }
 

@@ -111,6 +111,7 @@ impl Hand {
             attempt: begun.attempt,
             seen_seal,
             seen_confirmed: false,
+            seen_tries: None,
             answer,
             due_in: Duration::from_secs(3600),
             watch: false,

@@ -111,7 +111,8 @@ pub(super) fn acknowledged() -> StopAnswer {
 }
 
 pub(super) fn unconfirmed(settled: bool, again: bool) -> StopAnswer {
-    StopAnswer::Unconfirmed { why: "the provider cannot say".to_owned(), settled, again }
+    let why = "the provider cannot say".to_owned();
+    StopAnswer::Unconfirmed { why, evidence: None, settled, again }
 }
 
 /// What a call brought that began before a confirmation. The stop is due again at once if it stays
@@ -121,7 +122,15 @@ pub(super) const fn update(
     seen_seal: Option<SealedBy>,
     answer: StopAnswer,
 ) -> StopUpdate {
-    StopUpdate { attempt, seen_seal, seen_confirmed: false, answer, due_in: Duration::ZERO, watch: true }
+    StopUpdate {
+        attempt,
+        seen_seal,
+        seen_confirmed: false,
+        seen_tries: None,
+        answer,
+        due_in: Duration::ZERO,
+        watch: true,
+    }
 }
 
 pub(super) fn opened(outcome: CancelOutcome) -> Vec<StopItem> {

@@ -75,6 +75,7 @@ pub(super) fn of_sweep(handle: &ProcessHandle, swept: &Swept) -> StopStatus {
                     handle.command.pid,
                     swept.killed.len()
                 ),
+                evidence: None,
                 ask_again: None,
             }
         }
@@ -82,9 +83,11 @@ pub(super) fn of_sweep(handle: &ProcessHandle, swept: &Swept) -> StopStatus {
             evidence["left"] = json!(pids);
             StopStatus::Acknowledged { evidence, ask_again: SOON }
         }
-        Outcome::Unseen(why) => {
-            StopStatus::Unconfirmable { why: why.clone(), ask_again: Some(Duration::from_secs(60)) }
-        }
+        Outcome::Unseen(why) => StopStatus::Unconfirmable {
+            why: why.clone(),
+            evidence: None,
+            ask_again: Some(Duration::from_secs(60)),
+        },
     }
 }
 

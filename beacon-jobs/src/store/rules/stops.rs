@@ -63,6 +63,8 @@ impl Rows {
         if stop.state == StopState::Confirmed && !update.seen_confirmed && is_kept {
             return Some(StopState::Confirmed);
         }
+        // What another call showed since this one was told what is known: it may be all that is left of it.
+        let is_behind = update.seen_tries.is_some_and(|seen| seen != stop.tries);
         stop.tries = stop.tries.saturating_add(1);
         if stop.state == StopState::Confirmed && update.seen_confirmed {
             stop.watched(now, update, attempt.sealed);
@@ -72,7 +74,7 @@ impl Rows {
             return Some(state);
         }
         // Sealed while the call was under way: what it brought is out of date.
-        let outdated = attempt.sealed != update.seen_seal;
+        let outdated = is_behind || attempt.sealed != update.seen_seal;
         let again = if outdated { Some(now) } else { Some(now + update.due_in) };
         if outdated {
             self.changes.stops_due();
@@ -83,7 +85,15 @@ impl Rows {
                 stop.due_at = again;
             }
             StopAnswer::Acknowledged { evidence } => {
-                stop.acknowledge(evidence.clone(), "the provider has not shown the end yet");
+                stop.acknowledge("the provider has not shown the end yet");
+                stop.learn(evidence, is_behind);
+                stop.due_at = again;
+            }
+            StopAnswer::Ended { evidence, .. } if is_behind => {
+                stop.acknowledge(
+                    "it has ended as one call shows; what another one showed at the same time is looked at",
+                );
+                stop.learn(evidence, is_behind);
                 stop.due_at = again;
             }
             StopAnswer::Ended { evidence, seals } if sealed_before || *seals => {
@@ -99,14 +109,15 @@ impl Rows {
                 stop.watch(now, update, sealed);
             }
             StopAnswer::Ended { evidence, .. } => {
-                stop.acknowledge(
-                    evidence.clone(),
-                    "nothing runs, but a request that begins the work may still be on its way",
-                );
+                stop.acknowledge("nothing runs, but a request that begins the work may still be on its way");
+                stop.learn(evidence, is_behind);
                 stop.due_at = again;
             }
-            StopAnswer::Unconfirmed { why, settled, again: asked_again } => {
+            StopAnswer::Unconfirmed { why, evidence, settled, again: asked_again } => {
                 stop.state = StopState::Unconfirmed;
+                if let Some(evidence) = evidence {
+                    stop.learn(evidence, is_behind);
+                }
                 stop.settled |= *settled;
                 stop.why = Some(why.clone());
                 stop.due_at = if *asked_again { again } else { None };
@@ -171,11 +182,17 @@ impl super::StopRow {
     }
 
     /// A stop that was shown as unconfirmed stays so until it is confirmed.
-    fn acknowledge(&mut self, evidence: Value, why: &str) {
-        self.evidence = Some(evidence);
+    fn acknowledge(&mut self, why: &str) {
         if self.state != StopState::Unconfirmed {
             self.state = StopState::Acknowledged;
             self.why = Some(why.to_owned());
+        }
+    }
+
+    /// Keeps evidence, unless it comes from a call that did not know of the evidence that is there.
+    fn learn(&mut self, evidence: &Value, is_behind: bool) {
+        if !is_behind || self.evidence.is_none() {
+            self.evidence = Some(evidence.clone());
         }
     }
 }

@@ -37,9 +37,9 @@ pub(crate) fn check_finishes(finishes: &[FinishExecution]) -> Result<()> {
 
 pub(crate) fn check_updates(updates: &[StopUpdate]) -> Result<()> {
     updates.iter().try_for_each(|update| match &update.answer {
-        StopAnswer::Acknowledged { evidence } | StopAnswer::Ended { evidence, .. } => {
-            check_depth("evidence", evidence)
-        }
-        StopAnswer::Nothing { .. } | StopAnswer::Unconfirmed { .. } => Ok(()),
+        StopAnswer::Acknowledged { evidence }
+        | StopAnswer::Ended { evidence, .. }
+        | StopAnswer::Unconfirmed { evidence: Some(evidence), .. } => check_depth("evidence", evidence),
+        StopAnswer::Nothing { .. } | StopAnswer::Unconfirmed { evidence: None, .. } => Ok(()),
     })
 }

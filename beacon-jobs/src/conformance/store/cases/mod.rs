@@ -246,6 +246,8 @@ macro_rules! __store_cases {
                 nothing_that_a_stop_call_brings_takes_a_confirmation_back
                 an_acknowledged_stop_shows_what_is_known_and_is_asked_again
                 what_the_last_answer_showed_comes_with_the_stop
+                what_another_call_showed_meanwhile_is_not_overwritten_and_holds_a_confirmation_back
+                what_is_known_is_kept_when_a_stop_is_shown_as_unconfirmed
                 a_call_without_an_answer_is_counted_and_told
                 an_open_stop_is_due_again_when_the_driver_said
                 an_unconfirmed_stop_may_still_be_asked_and_confirmed

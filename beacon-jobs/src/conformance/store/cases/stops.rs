@@ -190,6 +190,56 @@ pub(super) async fn what_the_last_answer_showed_comes_with_the_stop(bed: Bed) {
     assert_eq!(shown().await, Some(json!({ "exit_code": 143 })));
 }
 
+/// Two nodes ask at once, and each sees something else.
+pub(super) async fn what_another_call_showed_meanwhile_is_not_overwritten_and_holds_a_confirmation_back(
+    bed: Bed,
+) {
+    let (held, attempt) = open(&bed).await;
+    bed.seal(attempt, SealedBy::Minter).await;
+    let read = bed.due_stop(attempt).await.expect("it is due");
+    let answer = |tries, answer| {
+        let update = update(attempt, read.sealed, answer);
+        [StopUpdate { seen_tries: Some(tries), due_in: HOUR, ..update }]
+    };
+    let seen = |container: &str| json!({ "containers": [container] });
+    let first = StopAnswer::Acknowledged { evidence: seen("c-1") };
+    bed.store.record_stops(&answer(read.tries, first)).await.unwrap();
+    let late = [
+        StopAnswer::Acknowledged { evidence: seen("c-2") },
+        StopAnswer::Ended { evidence: seen("c-2"), seals: false },
+        StopAnswer::Ended { evidence: seen("c-2"), seals: true },
+        unconfirmed(false, true),
+        StopAnswer::Unconfirmed {
+            why: String::new(),
+            evidence: Some(seen("c-2")),
+            settled: false,
+            again: true,
+        },
+    ];
+    for late in late {
+        bed.store.record_stops(&answer(read.tries, late.clone())).await.unwrap();
+        assert_ne!(bed.stop(&held.job, 0).await, Some(StopState::Confirmed), "{late:?}");
+        let item = bed.due_stop(attempt).await.expect("it is due at once");
+        assert_eq!(item.evidence, Some(seen("c-1")), "{late:?}");
+    }
+    let read = bed.due_stop(attempt).await.expect("it is due");
+    let ended = StopAnswer::Ended { evidence: json!({ "containers": ["c-1", "c-2"] }), seals: false };
+    let states = bed.store.record_stops(&answer(read.tries, ended)).await.unwrap();
+    assert_eq!(states, [Some(StopState::Confirmed)]);
+}
+
+pub(super) async fn what_is_known_is_kept_when_a_stop_is_shown_as_unconfirmed(bed: Bed) {
+    let (held, attempt) = open(&bed).await;
+    let evidence = json!({ "containers": ["c-1"] });
+    let why = "it takes too long".to_owned();
+    let answer =
+        StopAnswer::Unconfirmed { why, evidence: Some(evidence.clone()), settled: false, again: true };
+    bed.record(attempt, None, answer).await;
+    assert_eq!(bed.due_stop(attempt).await.expect("it is asked again").evidence, Some(evidence.clone()));
+    let stop = bed.execution(&held.job, 0).await.stop.expect("the stop is shown");
+    assert_eq!(stop.evidence, Some(evidence));
+}
+
 pub(super) async fn a_call_without_an_answer_is_counted_and_told(bed: Bed) {
     let (held, attempt) = open(&bed).await;
     for tries in 1..=3 {
