@@ -88,6 +88,7 @@ impl Builder {
     /// `Misconfigured` when the server is no URL, or a token cannot be sent.
     pub fn build(self) -> Result<ModalExecutor> {
         let http = crate::tls::http_client()
+            .and_then(|http| Ok(http.build()?))
             .map_err(|why| Error::new(ErrorKind::Misconfigured, format!("no HTTP client: {why}")))?;
         Ok(ModalExecutor {
             client: Client::new(&self.config, self.clock)?,

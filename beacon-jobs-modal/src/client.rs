@@ -210,6 +210,20 @@ impl Client {
         }
     }
 
+    /// The function of a call that is known by its id alone.
+    pub(crate) async fn function_of(&self, call_id: &str) -> Result<String, CallError> {
+        const RPC: &str = "FunctionCallFromId";
+        let request = FunctionCallFromIdRequest { function_call_id: call_id.to_owned() };
+        let answer =
+            self.repeated(RPC, &request, |mut stub, request| async move {
+                stub.function_call_from_id(request).await
+            })
+            .await?;
+        let metadata =
+            answer.metadata.ok_or_else(|| CallError::new(RPC, Code::NotFound, "the answer is empty"))?;
+        Ok(metadata.function_id)
+    }
+
     pub(crate) async fn call_info(
         &self,
         function_id: &str,

@@ -62,6 +62,8 @@ mod stop;
 mod tls;
 #[cfg(feature = "grpc")]
 mod watch;
+#[cfg(feature = "http")]
+mod web;
 
 #[cfg(feature = "grpc")]
 pub use builder::Builder;
@@ -69,3 +71,5 @@ pub use builder::Builder;
 pub use config::{ClientType, Config};
 #[cfg(feature = "grpc")]
 pub use executor::ModalExecutor;
+#[cfg(feature = "http")]
+pub use web::{InferenceReply, InferenceRequest, WebBuilder, WebExecutor};

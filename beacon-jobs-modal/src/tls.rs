@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::sync::Arc;
 
-/// A client that takes no defaults of the process, nor sets any.
-pub(crate) fn http_client() -> Result<reqwest::Client, Box<dyn Error + Send + Sync>> {
+/// To be set up further. It takes no defaults of the process, nor sets any.
+pub(crate) fn http_client() -> Result<reqwest::ClientBuilder, Box<dyn Error + Send + Sync>> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -12,5 +12,5 @@ pub(crate) fn http_client() -> Result<reqwest::Client, Box<dyn Error + Send + Sy
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(reqwest::Client::builder().tls_backend_preconfigured(tls).build()?)
+    Ok(reqwest::Client::builder().tls_backend_preconfigured(tls))
 }

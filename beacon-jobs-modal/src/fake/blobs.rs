@@ -1,4 +1,4 @@
-//! Where blobs are put and got.
+//! What is asked by plain HTTP: blobs, and functions as web endpoints.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::Shared;
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let router = Router::new()
         .route("/{id}", get(read).put(write))
+        .merge(super::web::router())
         .layer(DefaultBodyLimit::disable())
         .with_state(shared);
     let _ = axum::serve(listener, router).await;

@@ -10,6 +10,7 @@ mod containers;
 mod faults;
 mod service;
 mod state;
+mod web;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +30,10 @@ use crate::generated::modal_client_server::ModalClientServer;
 /// The token that the control plane knows.
 const TOKEN_ID: &str = "ak-of-the-fake";
 const TOKEN_SECRET: &str = "as-of-the-fake";
+
+/// The proxy token of its web endpoints.
+const PROXY_KEY: &str = "wk-of-the-fake";
+const PROXY_SECRET: &str = "ws-of-the-fake";
 
 /// What a function does.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +79,13 @@ pub struct Behaviour {
     pub queue_is_full: bool,
     /// Whether uploads are wanted in parts.
     pub wants_parts: bool,
+    /// How long a web endpoint lets an answer wait before it redirects.
+    pub web_leg: Duration,
+    /// Whether web endpoints want [`ControlPlane::proxy_token`].
+    pub wants_proxy_token: bool,
+    /// Whether a function that is asked over the web is cancelled when who asked goes away, as handlers that
+    /// stream are. Others are not.
+    pub ends_on_disconnect: bool,
 }
 
 impl Default for Behaviour {
@@ -89,6 +101,9 @@ impl Default for Behaviour {
             takes_cbor: true,
             queue_is_full: false,
             wants_parts: false,
+            web_leg: web::LEG,
+            wants_proxy_token: false,
+            ends_on_disconnect: false,
         }
     }
 }
@@ -172,6 +187,24 @@ impl ControlPlane {
         config(&self.url())
     }
 
+    /// The origin of its web endpoints.
+    #[must_use]
+    pub fn web_origin(&self) -> String {
+        format!("http://{}", self.shared.state().blob_address)
+    }
+
+    /// Where a function is asked over the web.
+    #[must_use]
+    pub fn web_url(&self, app: &str, function: &str) -> String {
+        format!("{}/web/{app}/{function}", self.web_origin())
+    }
+
+    /// The key and the secret of a proxy token that its web endpoints know.
+    #[must_use]
+    pub const fn proxy_token(&self) -> (&'static str, &'static str) {
+        (PROXY_KEY, PROXY_SECRET)
+    }
+
     /// Deploys a function. One with the same names is replaced for the calls to come.
     pub fn deploy(&self, app: &str, function: &str, work: Work) {
         self.shared.state().deploy(app, function, work);
@@ -182,7 +215,8 @@ impl ControlPlane {
         change(&mut self.shared.state().behaviour);
     }
 
-    /// Makes the next `times` calls of this name go wrong, such as `FunctionPutInputs`.
+    /// Makes the next `times` calls of this name go wrong, such as `FunctionPutInputs`; `POST` and `GET` are those of
+    /// web endpoints, which only fail or lose their replies.
     pub fn inject(&self, rpc: &'static str, times: u32, fault: Fault) {
         self.shared.state().faults.add(rpc, times, fault);
     }

@@ -50,11 +50,7 @@ impl Service {
         act: impl FnOnce(&Arc<Shared>, Q) -> Result<A, Status> + Send + 'static,
     ) -> Answer<A> {
         check(&request)?;
-        let fault = {
-            let mut state = self.0.state();
-            *state.received.entry(rpc).or_default() += 1;
-            state.faults.take(rpc)
-        };
+        let fault = self.0.state().fault(rpc);
         self.0.changed.notify_waiters();
         match fault {
             Some(Fault::Fails(code)) => return Err(Status::new(code, "made to fail")),
@@ -107,16 +103,14 @@ impl ModalClient for Service {
             if !state.functions.values().any(|known| known.app == request.app_name) {
                 return Err(unknown("App", &request.app_name));
             }
-            let found = state
-                .functions
-                .iter()
-                .find(|(_, known)| known.app == request.app_name && known.name == request.object_tag);
-            let Some((id, function)) = found else { return Err(unknown("Function", &request.object_tag)) };
+            let Some(id) = state.function_id(&request.app_name, &request.object_tag) else {
+                return Err(unknown("Function", &request.object_tag));
+            };
             let cbor = if state.behaviour.takes_cbor { DataFormat::Cbor } else { DataFormat::Pickle };
             Ok(FunctionGetResponse {
-                function_id: id.clone(),
+                function_id: id,
                 handle_metadata: Some(FunctionHandleMetadata {
-                    function_name: function.name.clone(),
+                    function_name: request.object_tag,
                     supported_input_formats: vec![DataFormat::Pickle.into(), cbor.into()],
                     max_async_object_size_bytes: Some(state.behaviour.inline_bytes),
                     ..FunctionHandleMetadata::default()
@@ -133,11 +127,8 @@ impl ModalClient for Service {
             if !state.functions.contains_key(&request.function_id) {
                 return Err(unknown("Function", &request.function_id));
             }
-            let id = state.name("fc");
-            let function_id = request.function_id;
-            let call = Call { function_id, inputs: Vec::new(), cancelled: None, expired: false, created_at };
-            state.calls.insert(id.clone(), call);
-            Ok(FunctionMapResponse { function_call_id: id })
+            let function_call_id = state.new_call(request.function_id, created_at);
+            Ok(FunctionMapResponse { function_call_id })
         })
         .await
     }
@@ -224,6 +215,20 @@ impl ModalClient for Service {
             }
             shared.cancel(&id, request.terminate_containers);
             Ok(())
+        })
+        .await
+    }
+
+    async fn function_call_from_id(
+        &self,
+        request: Request<FunctionCallFromIdRequest>,
+    ) -> Answer<FunctionCallFromIdResponse> {
+        self.answer("FunctionCallFromId", request, |shared, request| {
+            let id = request.function_call_id;
+            let state = shared.state();
+            let call = state.calls.get(&id).ok_or_else(|| unknown("Function call", &id))?;
+            let metadata = FunctionCallHandleMetadata { function_id: call.function_id.clone() };
+            Ok(FunctionCallFromIdResponse { metadata: Some(metadata) })
         })
         .await
     }

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::faults::Faults;
+use super::faults::{Fault, Faults};
 use super::{Behaviour, CallRecord, Work};
 use crate::generated::generic_result::{DataOneof, GenericStatus};
 use crate::generated::{DataFormat, FunctionGetOutputsItem, GenericResult, InputCategoryInfo, InputInfo};
@@ -86,6 +86,25 @@ impl State {
         let id = self.name("fu");
         self.functions.retain(|_, known| (&*known.app, &*known.name) != (app, name));
         self.functions.insert(id, Function { app: app.to_owned(), name: name.to_owned(), work });
+    }
+
+    pub(super) fn function_id(&self, app: &str, name: &str) -> Option<String> {
+        let mut functions = self.functions.iter();
+        functions.find(|(_, known)| known.app == app && known.name == name).map(|(id, _)| id.clone())
+    }
+
+    /// A call without inputs.
+    pub(super) fn new_call(&mut self, function_id: String, created_at: f64) -> String {
+        let id = self.name("fc");
+        let call = Call { function_id, inputs: Vec::new(), cancelled: None, expired: false, created_at };
+        self.calls.insert(id.clone(), call);
+        id
+    }
+
+    /// Counts a request, and tells what is to go wrong with it.
+    pub(super) fn fault(&mut self, request: &'static str) -> Option<Fault> {
+        *self.received.entry(request).or_default() += 1;
+        self.faults.take(request)
     }
 
     pub(super) fn work_of(&self, call: &str) -> Option<&Work> {

@@ -252,6 +252,21 @@ pub struct FunctionCallCancelRequest {
     pub terminate_containers: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FunctionCallFromIdRequest {
+    #[prost(string, tag = "1")]
+    pub function_call_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FunctionCallFromIdResponse {
+    #[prost(message, optional, tag = "3")]
+    pub metadata: ::core::option::Option<FunctionCallHandleMetadata>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FunctionCallHandleMetadata {
+    #[prost(string, tag = "2")]
+    pub function_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FunctionCallGetInfoRequest {
     #[prost(string, tag = "1")]
     pub function_id: ::prost::alloc::string::String,
@@ -766,6 +781,32 @@ pub mod modal_client_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        pub async fn function_call_from_id(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FunctionCallFromIdRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FunctionCallFromIdResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/modal.client.ModalClient/FunctionCallFromId",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("modal.client.ModalClient", "FunctionCallFromId"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn function_call_get_info(
             &mut self,
             request: impl tonic::IntoRequest<super::FunctionCallGetInfoRequest>,
@@ -947,6 +988,13 @@ pub mod modal_client_server {
             &self,
             request: tonic::Request<super::FunctionCallCancelRequest>,
         ) -> std::result::Result<tonic::Response<()>, tonic::Status>;
+        async fn function_call_from_id(
+            &self,
+            request: tonic::Request<super::FunctionCallFromIdRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FunctionCallFromIdResponse>,
+            tonic::Status,
+        >;
         async fn function_call_get_info(
             &self,
             request: tonic::Request<super::FunctionCallGetInfoRequest>,
@@ -1356,6 +1404,52 @@ pub mod modal_client_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = FunctionCallCancelSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/modal.client.ModalClient/FunctionCallFromId" => {
+                    #[allow(non_camel_case_types)]
+                    struct FunctionCallFromIdSvc<T: ModalClient>(pub Arc<T>);
+                    impl<
+                        T: ModalClient,
+                    > tonic::server::UnaryService<super::FunctionCallFromIdRequest>
+                    for FunctionCallFromIdSvc<T> {
+                        type Response = super::FunctionCallFromIdResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FunctionCallFromIdRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ModalClient>::function_call_from_id(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FunctionCallFromIdSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -4,6 +4,7 @@ use std::time::Duration;
 use beacon_jobs::cancel::{Actor, CancelRequest};
 use beacon_jobs::clock::{Clock, SystemClock};
 use beacon_jobs::conformance::{HookedStore, StoreAnswer, StoreCall, StoreHooks};
+use beacon_jobs::executor::Executor;
 use beacon_jobs::job::{
     ExecutionRecord, ExecutionSpec, Failure, JobDetail, JobSpec, OnInterrupt, StopRecord,
 };
@@ -68,10 +69,13 @@ impl Bed {
     }
 
     pub(crate) async fn runner_with(&self, executor: Builder) -> JobRunner {
+        self.runner_of(Arc::new(executor.build().unwrap())).await
+    }
+
+    pub(crate) async fn runner_of(&self, executor: Arc<dyn Executor>) -> JobRunner {
         let mut options = RunnerOptions::default();
         options.poll = Duration::from_millis(100);
         options.max_stop_pause = Duration::from_millis(300);
-        let executor = Arc::new(executor.build().unwrap());
         JobRunner::builder(&self.jobs).options(options).shared_executor(executor).start().await.unwrap()
     }
 

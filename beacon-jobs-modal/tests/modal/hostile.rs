@@ -64,6 +64,35 @@ async fn work_that_swallows_a_cancel_is_forced_when_its_grace_is_over() {
     assert_eq!(bed.plane.calls()[0].cancelled, Some(true));
 }
 
+/// Its container was seen in a call that broke off, and nobody names it again.
+#[tokio::test]
+async fn a_container_that_was_seen_once_is_not_forgotten_when_the_next_question_gets_no_answer() {
+    let bed = Bed::new().await;
+    let executor = bed.executor().with_container_stop_after(None);
+    let _runner = bed.runner_with(executor).await;
+    bed.plane.behave(|behaviour| behaviour.start_after = Duration::from_millis(100));
+    bed.plane.behave(|behaviour| behaviour.terminate_after = None);
+    bed.plane.inject("FunctionCallGetInfo", 1, Fault::Fails(Code::NotFound));
+    let id = bed.submit(input("swallows")).await;
+    bed.alive(1).await;
+    bed.plane.inject("TaskGetInfo", 1, Fault::Fails(Code::Aborted));
+    bed.cancel(&id, NOW).await;
+    bed.plane.until(|plane| plane.received("TaskGetInfo") > 0).await;
+    bed.plane.preempt(true);
+    bed.plane.until(|plane| plane.begun() == 2).await;
+    let stop = loop {
+        let stop = bed.get(&id).await.executions[0].stop.clone().unwrap();
+        let known = stop.evidence.as_ref().and_then(|shown| shown["containers"].as_array()).map(Vec::len);
+        if known == Some(2) {
+            break stop;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_ne!(stop.state, StopState::Confirmed);
+    bed.plane.end_containers();
+    bed.stop(&id, StopState::Confirmed).await;
+}
+
 #[tokio::test]
 async fn a_container_whose_end_is_not_on_record_yet_is_waited_for() {
     let bed = Bed::new().await;

@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's panic is its verdict")]
 
 mod bed;
+mod config;
 mod errors;
 mod hostile;
 mod secrets;
 mod submit;
 mod watch;
+mod web;

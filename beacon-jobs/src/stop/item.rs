@@ -68,7 +68,7 @@ pub struct StopItem {
     pub force_at: OffsetDateTime,
     /// When it was asked for.
     pub requested_at: OffsetDateTime,
-    /// How many answers were recorded so far.
+    /// How many answers were recorded so far, without those that another one had overtaken.
     pub tries: u32,
     /// The evidence of the last recorded answer that held some.
     pub evidence: Option<Value>,

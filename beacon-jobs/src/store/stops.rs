@@ -46,7 +46,7 @@ pub struct StopUpdate {
     pub seen_confirmed: bool,
     /// How many answers had been recorded *before* that call, by [`StopItem::tries`](crate::stop::StopItem::tries).
     /// Where another has come meanwhile, this one knows nothing of what that one showed: it does not overwrite
-    /// its evidence and confirms nothing, and the stop is due at once. `None` for an answer that rests on nothing
+    /// its evidence, confirms nothing and is not counted, and the stop is due at once. `None` for an answer that rests on nothing
     /// an earlier one showed.
     pub seen_tries: Option<u32>,
     /// What it brought.

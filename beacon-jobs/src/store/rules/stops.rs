@@ -63,9 +63,12 @@ impl Rows {
         if stop.state == StopState::Confirmed && !update.seen_confirmed && is_kept {
             return Some(StopState::Confirmed);
         }
-        // What another call showed since this one was told what is known: it may be all that is left of it.
+        // Another call has shown more since this one was told what is known. This one does not count, so that
+        // a third one, told all, is not behind in its turn.
         let is_behind = update.seen_tries.is_some_and(|seen| seen != stop.tries);
-        stop.tries = stop.tries.saturating_add(1);
+        if !is_behind {
+            stop.tries = stop.tries.saturating_add(1);
+        }
         if stop.state == StopState::Confirmed && update.seen_confirmed {
             stop.watched(now, update, attempt.sealed);
             let (state, job) = (stop.state, attempt.job.clone());
@@ -189,9 +192,9 @@ impl super::StopRow {
         }
     }
 
-    /// Keeps evidence, unless it comes from a call that did not know of the evidence that is there.
+    /// Keeps evidence, unless it comes from a call that did not know what is known.
     fn learn(&mut self, evidence: &Value, is_behind: bool) {
-        if !is_behind || self.evidence.is_none() {
+        if !is_behind {
             self.evidence = Some(evidence.clone());
         }
     }

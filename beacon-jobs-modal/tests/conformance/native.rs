@@ -1,6 +1,4 @@
-//! The executor suite, on the fake control plane.
-
-#![allow(clippy::unwrap_used, reason = "a test's panic is its verdict")]
+//! By Modal's own protocol.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +11,7 @@ use beacon_jobs_modal::fake::{self, ControlPlane};
 use serde_json::{Value, json};
 use tonic::Code;
 
-const APP: &str = "suite";
+use crate::{APP, deployed, function};
 
 struct Harness;
 
@@ -31,12 +29,7 @@ impl ExecutorHarness for Harness {
     type Provider = Provider;
 
     async fn start(&self) -> Provider {
-        let plane = ControlPlane::start().await.unwrap();
-        plane.deploy(APP, "ends", fake::Work::Returns(json!({ "answer": 42 })));
-        plane.deploy(APP, "fails", fake::Work::Raises("it cannot be done".to_owned()));
-        plane.deploy(APP, "goes_on", fake::Work::GoesOn);
-        plane.deploy(APP, "saves_itself", fake::Work::Saves(json!({ "saved": true })));
-        plane.deploy(APP, "ignores", fake::Work::Swallows);
+        let plane = deployed().await;
         let executor = executor(&plane);
         Provider { plane, executor }
     }
@@ -49,15 +42,7 @@ impl TestProvider for Provider {
     }
 
     fn input(&self, work: Work) -> Option<Value> {
-        let function = match work {
-            Work::Ends => "ends",
-            Work::Fails => "fails",
-            Work::GoesOn => "goes_on",
-            Work::SavesItself => "saves_itself",
-            Work::Ignores => "ignores",
-            Work::Illegal => "",
-        };
-        Some(json!({ "app": APP, "function": function }))
+        Some(json!({ "app": APP, "function": function(work) }))
     }
 
     async fn alive(&self) -> usize {
