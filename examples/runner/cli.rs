@@ -108,15 +108,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "BEACON_MAX_BODY", value_name = "SIZE", default_value = "1MiB")]
     pub(crate) max_body: Bytes,
 
-    /// What runs executions here; with --no-runner: what the nodes on the same database have.
-    #[arg(
-        long,
-        env = "BEACON_EXECUTORS",
-        value_name = "NAMES",
-        value_delimiter = ',',
-        default_value = "process"
-    )]
-    pub(crate) executors: Vec<ExecutorName>,
+    /// What runs executions here; with --no-runner: what the nodes on the same database have
+    /// [default: process, and what has its variables set: modal MODAL_TOKEN_ID and MODAL_TOKEN_SECRET; modal-web those,
+    /// or MODAL_KEY and MODAL_SECRET].
+    #[arg(long, env = "BEACON_EXECUTORS", value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) executors: Option<Vec<ExecutorName>>,
 
     /// Who may submit process executions: loopback lets everybody do so while this server listens
     /// on a loopback address, else administrators only; all lets everybody.
@@ -301,8 +297,10 @@ pub(crate) enum AuthWay {
 pub(crate) enum ExecutorName {
     /// Child processes of this machine.
     Process,
-    /// Modal.
+    /// Functions at Modal.
     Modal,
+    /// Web endpoints at Modal.
+    ModalWeb,
     /// Golem.
     Golem,
 }
@@ -312,6 +310,7 @@ impl ExecutorName {
         match self {
             Self::Process => "process",
             Self::Modal => "modal",
+            Self::ModalWeb => "modal-web",
             Self::Golem => "golem",
         }
     }

@@ -9,6 +9,7 @@ mod commands;
 mod database;
 mod demo;
 mod evidence;
+mod executors;
 mod exit;
 mod logs;
 mod page;

@@ -1,25 +1,25 @@
 //! `serve`: a runner and an API in one process, until a signal ends them.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use beacon_jobs::Jobs;
 use beacon_jobs::clock::{Clock, SystemClock};
-use beacon_jobs::process::ProcessExecutor;
-use beacon_jobs::runner::{JobRunner, RunnerOptions};
+use beacon_jobs::runner::JobRunner;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::cli::{ExecutorName, ServeArgs};
+use crate::cli::ServeArgs;
 use crate::exit::Exit;
 use crate::page::{self, Facts};
 use crate::secret::Secret;
-use crate::settings::{ApiSettings, Settings};
+use crate::settings::{ApiSettings, RunnerSettings, Settings};
 use crate::signals::Signals;
 use crate::trial::Trial;
 use crate::values::Database;
-use crate::{api, database, logs, print};
+use crate::{api, database, executors, logs, print};
 
 /// How long requests that are being answered may take once everything else has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// Serves until SIGTERM or SIGINT; a second one ends the process at once.
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Exit> {
     logs::start(&args.log)?;
-    let settings = Settings::from_args(args)?;
+    let settings = Settings::from_args(args, &executors::of_process)?;
     let mut signals = Signals::listen()?;
     // First, so that a port in use changes nothing.
     let listener = match &settings.api {
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Exit> {
     };
     let jobs = Jobs::builder(store).poll(settings.poll).build();
     let runner = match &settings.runner {
-        Some(options) => Some(start_runner(&jobs, &settings, options, trial.as_ref()).await?),
+        Some(runner) => Some(start_runner(&jobs, &settings, runner, trial.as_ref()).await?),
         None => None,
     };
     let server = match (&settings.api, listener) {
@@ -96,17 +96,14 @@ async fn bind(api: &ApiSettings) -> Result<(TcpListener, SocketAddr), Exit> {
 async fn start_runner(
     jobs: &Jobs,
     settings: &Settings,
-    options: &RunnerOptions,
+    runner: &RunnerSettings,
     trial: Option<&Trial>,
 ) -> Result<JobRunner, Exit> {
-    let mut builder = JobRunner::builder(jobs).options(options.clone());
-    for name in &settings.executors {
-        match name {
-            ExecutorName::Process => builder = builder.executor(ProcessExecutor::new()),
-            ExecutorName::Modal | ExecutorName::Golem => {}
-        }
+    let mut builder = JobRunner::builder(jobs).options(runner.options.clone());
+    for executor in &runner.executors {
+        builder = builder.shared_executor(Arc::clone(executor));
     }
-    for executor in trial.into_iter().flat_map(|trial| trial.executors(&options.node_name)) {
+    for executor in trial.into_iter().flat_map(|trial| trial.executors(&runner.options.node_name)) {
         builder = builder.executor(executor);
     }
     builder.start().await.map_err(|error| match error.kind() {

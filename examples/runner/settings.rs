@@ -1,12 +1,15 @@
 //! What `serve` was asked to do, checked.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use beacon_jobs::executor::Executor;
 use beacon_jobs::runner::RunnerOptions;
 use beacon_jobs_http::CancelPolicy;
 
 use crate::cli::{AuthWay, ExecutorName, ProcessFor, ServeArgs};
+use crate::executors::{self, Variables};
 use crate::exit::Exit;
 use crate::secret::Secret;
 use crate::values::Database;
@@ -18,15 +21,23 @@ const SHORTEST_TOKEN: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) database: Database,
+    /// What runs here, or on the nodes that share the database.
     pub(crate) executors: Vec<ExecutorName>,
     /// Where a stand-in provider is that tests use.
     pub(crate) stand_in: Option<String>,
     /// Absent when only requests are answered.
-    pub(crate) runner: Option<RunnerOptions>,
+    pub(crate) runner: Option<RunnerSettings>,
     /// Absent when only jobs are run.
     pub(crate) api: Option<ApiSettings>,
     pub(crate) drain: Duration,
     pub(crate) poll: Duration,
+}
+
+/// How jobs are run.
+#[derive(Debug)]
+pub(crate) struct RunnerSettings {
+    pub(crate) options: RunnerOptions,
+    pub(crate) executors: Vec<Arc<dyn Executor>>,
 }
 
 /// How requests are answered.
@@ -46,21 +57,16 @@ pub(crate) struct ApiSettings {
 
 impl Settings {
     /// Checks what clap cannot: rules between flags, and what this build does not have.
-    pub(crate) fn from_args(args: ServeArgs) -> Result<Self, Exit> {
+    pub(crate) fn from_args(args: ServeArgs, variable: Variables<'_>) -> Result<Self, Exit> {
         let database = args.store.read()?;
         if database == Database::Memory && (args.no_runner || args.no_api) {
             return Err(Exit::usage(
                 "--database memory: is seen by this process alone; use sqlite://PATH with --no-runner or --no-api",
             ));
         }
-        if let Some(missing) = args.executors.iter().find(|name| **name != ExecutorName::Process) {
-            return Err(Exit::usage(format!(
-                "--executors: {} is not built into this runner yet; use process",
-                missing.as_str()
-            )));
-        }
+        let chosen = executors::chosen(args.executors.clone(), variable);
         let poll = Duration::from_millis(args.poll_ms);
-        let runner = (!args.no_runner).then(|| {
+        let options = || {
             let mut options = RunnerOptions::default();
             if let Some(name) = &args.node_name {
                 options.node_name.clone_from(name);
@@ -71,11 +77,18 @@ impl Settings {
             options.max_executions = args.max_executions as usize;
             options.keep = Some(Duration::from_secs(args.keep_days * 24 * 3600));
             options
-        });
+        };
+        let runner = if args.no_runner {
+            None
+        } else {
+            let made =
+                chosen.iter().map(|&name| executors::make(name, variable)).collect::<Result<_, _>>()?;
+            Some(RunnerSettings { options: options(), executors: made })
+        };
         let drain = Duration::from_secs(args.drain_seconds);
-        let (executors, stand_in) = (args.executors.clone(), args.stand_in.clone());
+        let stand_in = args.stand_in.clone();
         let api = if args.no_api { None } else { Some(ApiSettings::from_args(args)?) };
-        Ok(Self { database, executors, stand_in, runner, api, drain, poll })
+        Ok(Self { database, executors: chosen, stand_in, runner, api, drain, poll })
     }
 }
 
@@ -148,7 +161,7 @@ mod tests {
     fn settings(args: &[&str]) -> Result<Settings, Exit> {
         let all = ["beacon-runner", "serve"].iter().chain(args);
         let Command::Serve(args) = Cli::try_parse_from(all).unwrap().command else { panic!() };
-        Settings::from_args(*args)
+        Settings::from_args(*args, &|_| None)
     }
 
     fn refused(args: &[&str]) -> String {
@@ -180,7 +193,7 @@ mod tests {
     #[test]
     fn what_this_build_does_not_have_is_refused_by_name_and_no_secret_is_shown() {
         for (args, flag) in [
-            (&["--executors", "process,modal"][..], "--executors: modal"),
+            (&["--executors", "process,modal"][..], "--executors: modal: there is no Modal token"),
             (&["--executors", "golem"], "--executors: golem"),
             (&["--database", "postgres:u:hunter2@h/db"], "--database must be"),
             (&["--database", "memory:", "--no-api"], "--database memory:"),

@@ -5,7 +5,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use beacon_jobs::executor::Executor;
 use beacon_jobs::job::parse_job_file;
+use beacon_jobs_modal::{Config, ModalExecutor, WebExecutor};
 
 const README: &str = include_str!("../../README.md");
 const QUICKSTART: &str = include_str!("../quickstart/main.rs");
@@ -43,6 +45,36 @@ fn the_job_files_are_two_models_three_questions_and_two_regions_and_one_command(
     assert_eq!((labels("model"), labels("question"), labels("region")), (2, 3, 2));
     assert_eq!(bias.executions.len(), 12);
     assert_eq!(parse_job_file(include_bytes!("../jobs/hello.json")).unwrap().executions.len(), 1);
+}
+
+#[test]
+fn the_job_files_for_modal_are_ones_that_its_executors_take() {
+    let native = ModalExecutor::new(&Config::new("ak-1", "as-1")).unwrap();
+    let web = WebExecutor::builder().build().unwrap();
+    let files: [(&[u8], &dyn Executor, usize); 2] = [
+        (include_bytes!("../jobs/modal_function.json"), &native, 2),
+        (include_bytes!("../jobs/modal_web.json"), &web, 4),
+    ];
+    for (file, executor, count) in files {
+        let job = parse_job_file(file).unwrap();
+        assert_eq!(job.executions.len(), count);
+        for execution in &job.executions {
+            assert_eq!(execution.executor, executor.name());
+            executor.check_input(&execution.input).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_example_for_modal_confirms_by_the_records_of_containers() {
+    let program =
+        Path::new(env!("CARGO_BIN_EXE_beacon-runner")).with_file_name("examples").join("modal_function");
+    assert!(program.exists(), "it is built with: cargo build -p beacon-jobs-examples --examples");
+    let output = Command::new(program).output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(told.starts_with("settled: 1 confirmed, 0 not"), "{told}");
+    assert!(told.contains("finished_at"), "{told}");
 }
 
 #[test]

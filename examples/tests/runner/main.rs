@@ -13,6 +13,7 @@ mod chaos;
 mod children;
 mod client;
 mod demo;
+mod modal;
 mod nodes;
 mod points;
 mod postgres;

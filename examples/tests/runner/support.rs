@@ -25,7 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A command of the runner with none of this process's own settings.
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(RUNNER);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BEACON_")) {
+    let is_setting =
+        |name: &str| ["BEACON_", "MODAL_", "YAGNA_"].iter().any(|prefix| name.starts_with(prefix));
+    for (name, _) in std::env::vars().filter(|(name, _)| is_setting(name)) {
         command.env_remove(name);
     }
     command.args(args).kill_on_drop(true).stdin(Stdio::null());
