@@ -23,6 +23,9 @@ const ASK_CAPPED: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Evidence {
     level: Level,
+    /// What shows the end, in a few words, once it is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shown_by: Option<String>,
     call: String,
     /// The hardest cancel that Modal has taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,7 +124,7 @@ impl ModalExecutor {
         evidence.level = Level::Requested;
         evidence.call.clone_from(&call.call_id);
         evidence.withheld.clear();
-        evidence.unanswered = None;
+        (evidence.shown_by, evidence.unanswered) = (None, None);
         for task in &call.tasks {
             evidence.add(task);
         }
@@ -159,11 +162,14 @@ impl ModalExecutor {
         let has_started = evidence.input.as_ref().is_none_or(|input| input.started);
         if has_ended && !has_started && evidence.containers.is_empty() {
             evidence.level = Level::NeverStarted;
+            evidence.shown_by = Some("Modal's records: the input never started".to_owned());
             return Ok(Some(StopStatus::Confirmed { evidence: json(evidence) }));
         }
         let all_finished = self.look_at_containers(request, evidence).await?;
         if has_ended && all_finished && !evidence.containers.is_empty() {
             evidence.level = Level::Containers;
+            let ids: Vec<_> = evidence.containers.iter().map(|container| &*container.id).collect();
+            evidence.shown_by = Some(format!("Modal's records: {} finished", ids.join(", ")));
             return Ok(Some(StopStatus::Confirmed { evidence: json(evidence) }));
         }
         if has_ended {

@@ -33,6 +33,7 @@ pub(crate) struct Figures {
     pub(crate) by_time: usize,
     resumed: usize,
     late: usize,
+    thawed: usize,
     orphans: usize,
 }
 
@@ -63,6 +64,11 @@ impl fmt::Display for Figures {
             f,
             "asked to begin by a thread that was frozen in the middle of it, past its lease: {}",
             self.late
+        )?;
+        writeln!(
+            f,
+            "begun beside a later attempt, as asked for in time by a node that was frozen with it in hand: {}",
+            self.thawed
         )?;
         write!(f, "orphans = {}", self.orphans)
     }
@@ -247,7 +253,15 @@ fn judge_lives(attempts: &[Attempt], record: &Record, figures: &mut Figures, bro
     for (one, other) in record.overlaps() {
         let by_time =
             known.get(&one.attempt).is_some_and(|attempt| attempt.sealed_by.as_deref() == Some("time"));
-        if !by_time {
+        // Its node was frozen with the request in hand, past its lease and past the seal by time.
+        let thawed = [one, other].iter().any(|life| {
+            known.get(&life.attempt).is_some_and(|attempt| {
+                life.asked.is_some_and(|asked| asked <= attempt.lease_us) && life.from > attempt.lease_us
+            })
+        });
+        if thawed {
+            figures.thawed += 1;
+        } else if !by_time {
             let story = record.story(&one.job, one.index);
             broken
                 .push(format!("two attempts of one execution computed at once: {one:?} {other:?}\n{story}"));

@@ -44,7 +44,9 @@ async fn the_functions_of_a_job_file_are_cancelled_with_the_records_of_their_con
     assert!(stdout(&output).contains("stops: 2 confirmed"), "{}", stdout(&output));
     assert_eq!(plane.alive(), 0);
     let shown = stdout(&runner.client(&["show", &id]).await);
-    assert!(shown.contains("containers") && shown.contains("finished_at"), "{shown}");
+    let records =
+        shown.lines().filter(|line| line.contains("containers") && line.contains("Modal's records: ta-"));
+    assert_eq!(records.count(), 2, "{shown}");
     assert!(!runner.log().contains("as-of-the-fake"));
 }
 
