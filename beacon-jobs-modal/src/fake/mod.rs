@@ -10,6 +10,7 @@ mod containers;
 mod faults;
 mod service;
 mod state;
+mod worker;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,7 @@ use tokio::task::JoinHandle;
 
 pub use self::faults::Fault;
 use self::state::State;
+pub use self::worker::{Container, Worker};
 use crate::config::Config;
 use crate::generated::modal_client_server::ModalClientServer;
 
@@ -48,6 +50,9 @@ pub enum Work {
     /// When it is cancelled it is reported as terminated at once, and a thread of it computes on
     /// until its container ends.
     LeavesAThread,
+    /// Whatever it does in a container of the [`Worker`] that the control plane
+    /// [employs](ControlPlane::employ).
+    Contained,
 }
 
 /// How the control plane treats its containers.
@@ -64,6 +69,9 @@ pub struct Behaviour {
     pub stop_after: Option<Duration>,
     /// How long the end of a container is not on record yet.
     pub record_after: Duration,
+    /// Whether an input in a container of a [`Worker`] counts as terminated as soon as it is cancelled,
+    /// whatever its container says later.
+    pub ends_inputs_at_once: bool,
     /// Whether a call that was cancelled takes no input any more.
     pub refuses_inputs_after_cancel: bool,
     /// The largest input, and output, that travels in a message, in bytes.
@@ -84,6 +92,7 @@ impl Default for Behaviour {
             terminate_after: Some(Duration::ZERO),
             stop_after: Some(Duration::ZERO),
             record_after: Duration::ZERO,
+            ends_inputs_at_once: false,
             refuses_inputs_after_cancel: false,
             inline_bytes: 8 * 1024,
             takes_cbor: true,
@@ -175,6 +184,11 @@ impl ControlPlane {
     /// Deploys a function. One with the same names is replaced for the calls to come.
     pub fn deploy(&self, app: &str, function: &str, work: Work) {
         self.shared.state().deploy(app, function, work);
+    }
+
+    /// Gives it a worker, for functions that are deployed as [`Work::Contained`].
+    pub fn employ(&self, worker: Arc<dyn Worker>) {
+        self.shared.state().worker = Some(worker);
     }
 
     /// Changes how it treats containers, from now on.

@@ -158,15 +158,16 @@ impl ModalClient for Service {
                 if state.behaviour.queue_is_full {
                     break;
                 }
-                let args = match item.input.and_then(|input| input.args_oneof) {
-                    Some(ArgsOneof::Args(args)) => args,
+                let input = item.input.unwrap_or_default();
+                let args = match &input.args_oneof {
+                    Some(ArgsOneof::Args(args)) => args.clone(),
                     Some(ArgsOneof::ArgsBlobId(id)) => {
-                        state.blobs.get(&id).cloned().ok_or_else(|| unknown("Blob", &id))?
+                        state.blobs.get(id).cloned().ok_or_else(|| unknown("Blob", id))?
                     }
                     None => return Err(Status::invalid_argument("an input without arguments")),
                 };
                 drop(state);
-                let input_id = shared.take_input(&call_id, args);
+                let input_id = shared.take_input(&call_id, input, args);
                 taken.push(FunctionPutInputsResponseItem { idx: item.idx, input_id });
             }
             Ok(FunctionPutInputsResponse { inputs: taken })
@@ -284,8 +285,7 @@ impl ModalClient for Service {
     async fn blob_create(&self, request: Request<BlobCreateRequest>) -> Answer<BlobCreateResponse> {
         self.answer("BlobCreate", request, |shared, request| {
             let mut state = shared.state();
-            let blob_id = state.name("bl");
-            let upload_url = format!("http://{}/{blob_id}", state.blob_address);
+            let (blob_id, upload_url) = state.new_blob();
             let place = if state.behaviour.wants_parts {
                 let part_length = request.content_length / 2 + 1;
                 let upload_urls = vec![upload_url.clone(), upload_url];
@@ -304,8 +304,7 @@ impl ModalClient for Service {
 
     async fn blob_get(&self, request: Request<BlobGetRequest>) -> Answer<BlobGetResponse> {
         self.answer("BlobGet", request, |shared, request| {
-            let download_url = format!("http://{}/{}", shared.state().blob_address, request.blob_id);
-            Ok(BlobGetResponse { download_url })
+            Ok(BlobGetResponse { download_url: shared.state().blob_url(&request.blob_id) })
         })
         .await
     }

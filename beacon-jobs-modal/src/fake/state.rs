@@ -1,12 +1,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::faults::Faults;
-use super::{Behaviour, CallRecord, Work};
+use super::{Behaviour, CallRecord, Work, Worker};
 use crate::generated::generic_result::{DataOneof, GenericStatus};
-use crate::generated::{DataFormat, FunctionGetOutputsItem, GenericResult, InputCategoryInfo, InputInfo};
+use crate::generated::{
+    DataFormat, FunctionGetOutputsItem, FunctionInput, GenericResult, InputCategoryInfo, InputInfo,
+};
 
 #[derive(Debug)]
 pub(super) struct Function {
@@ -27,6 +30,8 @@ pub(super) struct Call {
 #[derive(Debug)]
 pub(super) struct Input {
     pub(super) id: String,
+    /// As its client sent it.
+    pub(super) message: FunctionInput,
     pub(super) args: Vec<u8>,
     /// The container that holds it, or held it last.
     pub(super) task: String,
@@ -38,6 +43,8 @@ pub(super) struct Input {
 pub(super) struct Task {
     pub(super) call: String,
     pub(super) computes: bool,
+    /// Who runs it, if it is not the fake's own.
+    pub(super) worker: Option<Arc<dyn Worker>>,
     pub(super) started_at: f64,
     pub(super) ended_at: Option<f64>,
     /// Its end is on record.
@@ -47,6 +54,7 @@ pub(super) struct Task {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) behaviour: Behaviour,
+    pub(super) worker: Option<Arc<dyn Worker>>,
     pub(super) faults: Faults,
     pub(super) functions: BTreeMap<String, Function>,
     pub(super) calls: BTreeMap<String, Call>,
@@ -63,6 +71,7 @@ impl State {
     pub(super) fn new(blob_address: SocketAddr) -> Self {
         Self {
             behaviour: Behaviour::default(),
+            worker: None,
             faults: Faults::default(),
             functions: BTreeMap::new(),
             calls: BTreeMap::new(),
@@ -80,6 +89,16 @@ impl State {
     pub(super) fn name(&mut self, prefix: &str) -> String {
         self.named += 1;
         format!("{prefix}-{:08}", self.named)
+    }
+
+    pub(super) fn new_blob(&mut self) -> (String, String) {
+        let id = self.name("bl");
+        let url = self.blob_url(&id);
+        (id, url)
+    }
+
+    pub(super) fn blob_url(&self, id: &str) -> String {
+        format!("http://{}/{id}", self.blob_address)
     }
 
     pub(super) fn deploy(&mut self, app: &str, name: &str, work: Work) {
