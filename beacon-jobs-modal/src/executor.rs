@@ -145,8 +145,11 @@ impl ModalExecutor {
     /// of the request ends it: until then it may be on its way.
     async fn feed(&self, call: &Call, args: ArgsOneof) -> Result<bool, CallError> {
         // As Modal's own clients: after a final input the container takes no more of anybody's, and ends.
-        let input =
-            FunctionInput { args_oneof: Some(args), final_input: false, data_format: DataFormat::Cbor.into() };
+        let input = FunctionInput {
+            args_oneof: Some(args),
+            final_input: false,
+            data_format: DataFormat::Cbor.into(),
+        };
         let limit = self.limits.start_deadline;
         let error = match self.client.put_input(&call.function_id, &call.call_id, input, limit).await {
             Ok(taken) => return Ok(taken),

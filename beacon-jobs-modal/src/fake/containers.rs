@@ -6,10 +6,10 @@ use std::time::Duration;
 use beacon_jobs::clock::Clock;
 use serde_json::json;
 
-use super::state::{self, Call, Input, State, Task};
+use super::state::{self, Input, State, Task};
 use super::{Behaviour, Container, Shared, Work};
 use crate::generated::generic_result::GenericStatus;
-use crate::generated::{FunctionInput, GenericResult};
+use crate::generated::{DataFormat, FunctionInput, GenericResult};
 
 impl Shared {
     pub(super) fn now(&self) -> f64 {
@@ -41,6 +41,7 @@ impl Shared {
                 task: String::new(),
                 started_at: 0.0,
                 ended: None,
+                data_format: DataFormat::Cbor.into(),
             });
         }
         drop(state);
@@ -128,11 +129,20 @@ impl Shared {
     }
 
     /// A container says what its input came to.
-    pub(super) fn report(self: &Arc<Self>, task: &str, call_id: &str, result: GenericResult) {
-        let holds = |call: &Call| call.inputs.iter().any(|input| input.task == task && input.ended.is_none());
-        if self.state().calls.get(call_id).is_some_and(holds) {
-            self.end_input(call_id, result, true);
-        }
+    pub(super) fn report(
+        self: &Arc<Self>,
+        task: &str,
+        call_id: &str,
+        result: GenericResult,
+        data_format: i32,
+    ) {
+        let mut state = self.state();
+        let inputs = state.calls.get_mut(call_id).map(|call| &mut call.inputs);
+        let mut held = inputs.into_iter().flatten().filter(|it| it.task == task && it.ended.is_none());
+        let Some(input) = held.next() else { return };
+        input.data_format = data_format;
+        drop(state);
+        self.end_input(call_id, result, true);
     }
 
     /// A container ends, with all that runs in it, or its worker is told to end it.

@@ -281,5 +281,9 @@ impl Drop for ControlPlane {
         for server in &self.servers {
             server.abort();
         }
+        // Workers know containers, which know the control plane.
+        let mut state = self.shared.state();
+        state.worker = None;
+        state.tasks.clear();
     }
 }

@@ -7,9 +7,7 @@ use serde_json::{Value, json};
 use super::faults::Faults;
 use super::{Behaviour, CallRecord, Work, Worker};
 use crate::generated::generic_result::{DataOneof, GenericStatus};
-use crate::generated::{
-    DataFormat, FunctionGetOutputsItem, FunctionInput, GenericResult, InputCategoryInfo, InputInfo,
-};
+use crate::generated::{FunctionGetOutputsItem, FunctionInput, GenericResult, InputCategoryInfo, InputInfo};
 
 #[derive(Debug)]
 pub(super) struct Function {
@@ -37,6 +35,8 @@ pub(super) struct Input {
     pub(super) task: String,
     pub(super) started_at: f64,
     pub(super) ended: Option<(GenericResult, f64)>,
+    /// Of the result.
+    pub(super) data_format: i32,
 }
 
 #[derive(Debug)]
@@ -171,7 +171,7 @@ impl Call {
             result: Some(result.clone()),
             idx: 0,
             input_id: input.id.clone(),
-            data_format: DataFormat::Cbor.into(),
+            data_format: input.data_format,
             task_id: input.task.clone(),
             input_started_at: input.started_at,
             output_created_at: *at,

@@ -1,6 +1,6 @@
 //! Containers that are not the fake's own: whoever plays Modal's worker starts and ends them.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::io;
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub trait Worker: Debug + Send + Sync {
 }
 
 /// A container, as its worker has it: what it is to run, and where to say what becomes of it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Container {
     pub(super) shared: Arc<Shared>,
     pub(super) task: String,
@@ -80,15 +80,16 @@ impl Container {
         self.message.encode_to_vec()
     }
 
-    /// The container says what the input came to: an encoded `modal.client.GenericResult`. What comes
-    /// after the end of the input, or after it was given to another container, is not believed.
+    /// The container says what the input came to: an encoded `modal.client.GenericResult`, and the number of
+    /// its `modal.client.DataFormat`. What comes after the end of the input, or after it was given to
+    /// another container, is not believed.
     ///
     /// # Errors
     /// `InvalidData` when it is no such message.
-    pub fn report(&self, result: &[u8]) -> io::Result<()> {
+    pub fn report(&self, result: &[u8], data_format: i32) -> io::Result<()> {
         let result = GenericResult::decode(result)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        self.shared.report(&self.task, &self.call, result);
+        self.shared.report(&self.task, &self.call, result, data_format);
         Ok(())
     }
 
@@ -108,5 +109,15 @@ impl Container {
     /// terminated.
     pub fn ended(&self) {
         self.shared.container_ended(&self.task);
+    }
+}
+
+impl Debug for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Container")
+            .field("task", &self.task)
+            .field("input", &self.input)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }

@@ -99,6 +99,15 @@ impl Bed {
         seen.try_into().unwrap_or_else(|_| panic!("{count} containers, not {N}"))
     }
 
+    /// Waits until a function ticks.
+    pub(crate) async fn begins(&self, ticks: &Ticks) {
+        let begun = until("it ticks", async || {
+            let over = self.worker.seen().into_iter().find(|it| it.reported.borrow().is_some());
+            (ticks.count() >= 3).then_some(Ok(())).or_else(|| Some(Err(over?)))
+        });
+        begun.await.unwrap_or_else(|over| panic!("it does not begin: {over:?}"));
+    }
+
     pub(crate) fn ticks(&self, name: &str) -> Ticks {
         Ticks(self.folder.path().join(name))
     }

@@ -99,11 +99,15 @@ def in_c(path):
         over.set()
 
 
-@app.function()
-async def awaits(path):
+async def ticks_async(path):
     for _ in range(STEPS):
         tick(path)
         await asyncio.sleep(STEP)
+
+
+@app.function()
+async def awaits(path):
+    await ticks_async(path)
 
 
 @app.function()
@@ -138,7 +142,7 @@ def web(handle):
 @app.function()
 @modal.asgi_app()
 def web_awaits():
-    return web(awaits.get_raw_f() if hasattr(awaits, "get_raw_f") else awaits.local)
+    return web(ticks_async)
 
 
 @app.function()

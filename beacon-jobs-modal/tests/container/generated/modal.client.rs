@@ -327,24 +327,11 @@ pub mod data_chunk {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Asgi {
-    #[prost(oneof = "asgi::Type", tags = "1, 2")]
+    #[prost(oneof = "asgi::Type", tags = "2")]
     pub r#type: ::core::option::Option<asgi::Type>,
 }
 /// Nested message and enum types in `Asgi`.
 pub mod asgi {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Http {
-        #[prost(string, tag = "1")]
-        pub http_version: ::prost::alloc::string::String,
-        #[prost(string, tag = "2")]
-        pub method: ::prost::alloc::string::String,
-        #[prost(string, tag = "3")]
-        pub scheme: ::prost::alloc::string::String,
-        #[prost(string, tag = "4")]
-        pub path: ::prost::alloc::string::String,
-        #[prost(bytes = "vec", tag = "5")]
-        pub query_string: ::prost::alloc::vec::Vec<u8>,
-    }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct HttpRequest {
         #[prost(bytes = "vec", tag = "1")]
@@ -354,8 +341,6 @@ pub mod asgi {
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Type {
-        #[prost(message, tag = "1")]
-        Http(Http),
         #[prost(message, tag = "2")]
         HttpRequest(HttpRequest),
     }

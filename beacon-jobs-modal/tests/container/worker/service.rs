@@ -29,14 +29,17 @@ pub(super) struct Service {
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Service {
-    fn report(&self, result: &GenericResult) {
+    fn report(&self, result: &GenericResult, format: i32) {
+        if !result.exception.is_empty() {
+            println!("{} says {}: {}", self.seen.container.task_id(), result.exception, result.traceback);
+        }
         let status = GenericStatus::try_from(result.status).unwrap_or_default();
         self.seen.reported.send_if_modified(|reported| {
             let is_first = reported.is_none();
             reported.get_or_insert((status, SystemClock.now()));
             is_first
         });
-        self.seen.container.report(&result.encode_to_vec()).unwrap();
+        self.seen.container.report(&result.encode_to_vec(), format).unwrap();
     }
 }
 
@@ -84,7 +87,7 @@ impl ModalClient for Service {
             }
             let result =
                 GenericResult { status: GenericStatus::Terminated.into(), ..GenericResult::default() };
-            container.report(&result.encode_to_vec()).unwrap();
+            container.report(&result.encode_to_vec(), 0).unwrap();
         }
         SystemClock.sleep(HOLD).await;
         Ok(Response::new(FunctionGetInputsResponse::default()))
@@ -93,7 +96,7 @@ impl ModalClient for Service {
     async fn function_put_outputs(&self, request: Request<FunctionPutOutputsRequest>) -> Answer<()> {
         for item in request.into_inner().outputs {
             assert_eq!(item.input_id, self.seen.container.input_id());
-            self.report(&item.result.unwrap_or_default());
+            self.report(&item.result.unwrap_or_default(), item.data_format);
         }
         Ok(Response::new(()))
     }
@@ -114,7 +117,7 @@ impl ModalClient for Service {
 
     /// The container could not make its function ready.
     async fn task_result(&self, request: Request<TaskResultRequest>) -> Answer<()> {
-        self.report(&request.into_inner().result.unwrap_or_default());
+        self.report(&request.into_inner().result.unwrap_or_default(), 0);
         Ok(Response::new(()))
     }
 

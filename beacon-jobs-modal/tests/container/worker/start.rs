@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use beacon_jobs_modal::fake::Container;
 use prost::Message;
+use serde_json::json;
 
 use crate::generated::function::{DefinitionType, FunctionType};
 use crate::generated::function_input::ArgsOneof;
@@ -59,23 +60,19 @@ pub(super) fn arguments(container: &Container) -> Vec<u8> {
     arguments.encode_to_vec()
 }
 
-/// The input as it is handed out. For a web app it is a request, with the call's first argument as its
-/// path: so Modal's edge makes one of an HTTP request.
+/// The input as it is handed out. That of a web app is what ASGI calls a scope, with the call's first
+/// argument as its path: so Modal's edge makes one of an HTTP request, though it pickles it.
 pub(super) fn input(container: &Container) -> FunctionInput {
     let mut input = FunctionInput::decode(&*container.input()).unwrap();
     if is_web(container) {
-        let Some(ArgsOneof::Args(args)) = &input.args_oneof else { panic!("{input:?}") };
+        let Some(ArgsOneof::Args(args)) = &mut input.args_oneof else { panic!("{input:?}") };
         let ((path,), _): ((String,), HashMap<String, ()>) = ciborium::from_reader(&**args).unwrap();
-        let http = asgi::Http {
-            http_version: "1.1".to_owned(),
-            method: "GET".to_owned(),
-            scheme: "http".to_owned(),
-            path,
-            query_string: Vec::new(),
-        };
-        let scope = Asgi { r#type: Some(asgi::Type::Http(http)) };
-        input.args_oneof = Some(ArgsOneof::Args(scope.encode_to_vec()));
-        input.data_format = DataFormat::Asgi.into();
+        let scope = json!({
+            "type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": path,
+            "query_string": "", "headers": [],
+        });
+        args.clear();
+        ciborium::into_writer(&((scope,), json!({})), args).unwrap();
     }
     input
 }
