@@ -21,7 +21,11 @@ pub(crate) fn arguments(args: &[Value], kwargs: &Map<String, Value>) -> Result<V
 /// What a call returned, as JSON. Bytes become `{"base64": "…"}`, and keys that are no text are
 /// written as text.
 pub(crate) fn output(bytes: &[u8]) -> Result<Value, String> {
-    let value: Cbor = ciborium::from_reader(bytes).map_err(|error| error.to_string())?;
+    let mut rest = bytes;
+    let value: Cbor = ciborium::from_reader(&mut rest).map_err(|error| error.to_string())?;
+    if !rest.is_empty() {
+        return Err(format!("{} bytes follow its end", rest.len()));
+    }
     json(value)
 }
 
@@ -48,6 +52,13 @@ fn json(value: Cbor) -> Result<Value, String> {
         Cbor::Map(entries) => {
             let entries = entries.into_iter().map(|(key, value)| Ok::<_, String>((name(key)?, json(value)?)));
             Value::Object(entries.collect::<Result<_, _>>()?)
+        }
+        // The numbers of RFC 8949 and its registry that do not say what they are without their tag.
+        Cbor::Tag(2 | 3, _) => {
+            return Err("an integer of more than 64 bits does not fit into JSON".to_owned());
+        }
+        Cbor::Tag(4 | 5 | 30 | 43000, _) => {
+            return Err("decimals, fractions and complex numbers do not fit into JSON".to_owned());
         }
         Cbor::Tag(_, inner) => json(*inner)?,
         other => return Err(format!("there is no JSON for {other:?}")),

@@ -82,6 +82,8 @@ pub struct Behaviour {
     pub queue_is_full: bool,
     /// Whether uploads are wanted in parts.
     pub wants_parts: bool,
+    /// Whether the places for uploads are named in the lists alone that newer clients of Modal read.
+    pub names_lists_of_places: bool,
 }
 
 impl Default for Behaviour {
@@ -98,6 +100,7 @@ impl Default for Behaviour {
             takes_cbor: true,
             queue_is_full: false,
             wants_parts: false,
+            names_lists_of_places: false,
         }
     }
 }

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use super::faults::{Fault, throttled};
 use super::state::Call;
 use super::{Shared, TOKEN_ID, TOKEN_SECRET};
-use crate::generated::blob_create_response::UploadTypeOneof;
+use crate::generated::blob_create_response::{UploadTypeOneof, UploadTypesOneof};
 use crate::generated::function_input::ArgsOneof;
 use crate::generated::generic_result::GenericStatus;
 use crate::generated::modal_client_server::ModalClient;
@@ -286,6 +286,14 @@ impl ModalClient for Service {
         self.answer("BlobCreate", request, |shared, request| {
             let mut state = shared.state();
             let (blob_id, upload_url) = state.new_blob();
+            if state.behaviour.names_lists_of_places {
+                let urls = UploadUrlList { items: vec![upload_url] };
+                return Ok(BlobCreateResponse {
+                    blob_ids: vec![blob_id],
+                    upload_types_oneof: Some(UploadTypesOneof::UploadUrls(urls)),
+                    ..BlobCreateResponse::default()
+                });
+            }
             let place = if state.behaviour.wants_parts {
                 let part_length = request.content_length / 2 + 1;
                 let upload_urls = vec![upload_url.clone(), upload_url];
@@ -297,7 +305,11 @@ impl ModalClient for Service {
             } else {
                 UploadTypeOneof::UploadUrl(upload_url)
             };
-            Ok(BlobCreateResponse { blob_id, upload_type_oneof: Some(place) })
+            Ok(BlobCreateResponse {
+                blob_id,
+                upload_type_oneof: Some(place),
+                ..BlobCreateResponse::default()
+            })
         })
         .await
     }

@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use beacon_jobs::cancel::{Actor, CancelRequest};
 use beacon_jobs::clock::{Clock, SystemClock};
-use beacon_jobs::job::{ExecutionRecord, ExecutionSpec, JobDetail, JobSpec, OnInterrupt};
+use beacon_jobs::conformance::{HookedStore, StoreAnswer, StoreCall, StoreHooks};
+use beacon_jobs::job::{ExecutionRecord, ExecutionSpec, JobDetail, JobSpec, OnInterrupt, StopRecord};
 use beacon_jobs::runner::{JobRunner, RunnerOptions};
+use beacon_jobs::stop::StopState;
 use beacon_jobs::store::{ExecutionPage, MemoryStore};
-use beacon_jobs::{JobId, Jobs};
+use beacon_jobs::{Error, JobId, Jobs};
 use beacon_jobs_modal::ModalExecutor;
 use beacon_jobs_modal::fake::{Behaviour, ControlPlane, Work};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::OffsetDateTime;
+use tokio::sync::watch;
 
 use crate::worker::{Manners, Seen, Worker};
 
@@ -24,11 +27,25 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(2);
 const APP: &str = "app";
 
+/// Remembers how many containers the handle names that was saved last.
+#[derive(Default)]
+struct Known(watch::Sender<usize>);
+
+impl StoreHooks for Known {
+    async fn after(&self, call: &StoreCall<'_>, _: Result<StoreAnswer<'_>, &Error>) -> Result<(), Error> {
+        if let StoreCall::SaveHandles([.., save]) = call {
+            self.0.send_replace(save.handle.as_value()["tasks"].as_array().map_or(0, Vec::len));
+        }
+        Ok(())
+    }
+}
+
 pub(crate) struct Bed {
     pub(crate) plane: ControlPlane,
     pub(crate) worker: Arc<Worker>,
     pub(crate) jobs: Jobs,
     pub(crate) folder: TempDir,
+    known: Arc<Known>,
     _runner: JobRunner,
 }
 
@@ -42,10 +59,11 @@ impl Bed {
             behaviour.terminate_after = Some(Duration::from_millis(500));
         });
         let folder = tempfile::tempdir().unwrap();
-        let manners = Manners { kill_after: Duration::from_millis(2500) };
+        let manners = Manners { kill_after: Duration::from_secs(2) };
         let worker = Arc::new(Worker::new(python.to_owned(), folder.path().to_owned(), manners));
         plane.employ(Arc::clone(&worker) as _);
-        let jobs = Jobs::new(MemoryStore::new());
+        let known = Arc::new(Known::default());
+        let jobs = Jobs::new(HookedStore::new(MemoryStore::new(), Arc::clone(&known)));
         let mut options = RunnerOptions::default();
         options.poll = Duration::from_millis(100);
         options.max_stop_pause = Duration::from_millis(300);
@@ -55,7 +73,7 @@ impl Bed {
             .build()
             .unwrap();
         let runner = JobRunner::builder(&jobs).options(options).executor(executor).start().await.unwrap();
-        Self { plane, worker, jobs, folder, _runner: runner }
+        Self { plane, worker, jobs, folder, known, _runner: runner }
     }
 
     pub(crate) fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
@@ -90,6 +108,20 @@ impl Bed {
         let request = CancelRequest::new(Actor::Owner("alice".to_owned()));
         let request = if grace.is_zero() { request.immediate() } else { request.with_grace(grace) };
         self.jobs.cancel(id, &request).await.unwrap();
+    }
+
+    /// Waits until the stop of a job is confirmed.
+    pub(crate) async fn confirmed(&self, id: &JobId) -> StopRecord {
+        until("confirmed", async || {
+            let stop = self.get(id).await.executions[0].stop.clone()?;
+            (stop.state == StopState::Confirmed).then_some(stop)
+        })
+        .await
+    }
+
+    /// Waits until a handle is saved that names so many containers.
+    pub(crate) async fn containers_known(&self, count: usize) {
+        self.known.0.subscribe().wait_for(|known| *known == count).await.unwrap();
     }
 
     /// The containers that were started, of which there must be so many.

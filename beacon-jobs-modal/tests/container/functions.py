@@ -176,16 +176,26 @@ async def cancels_itself():
 
 
 @app.function()
+@modal.asgi_app()
+def web_ends():
+    async def at_once(path):
+        tick(path)
+
+    return web(at_once)
+
+
+@app.function()
 def gives(what):
     return {
-        "nothing": None,
-        "bytes": b"\x00\xff",
-        "time": datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc),
-        "set": {1},
-        "keys": {1: "one", (2, 3): "pair"},
+        "all": {
+            "nothing": None,
+            "bytes": b"\x00\xff",
+            "time": datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc),
+            "set": {1},
+            "tuple": (1, 2),
+            "keys": {1: "one"},
+        },
         "big": 2**70,
-        "small": -(2**70),
         "decimal": decimal.Decimal("1.5"),
-        "nan": float("nan"),
         "object": object(),
     }[what]

@@ -5,6 +5,7 @@
 
 mod bed;
 mod cancels;
+mod descriptors;
 mod generated;
 mod results;
 mod runtime;

@@ -3,7 +3,7 @@
 
 mod document;
 mod hard;
-mod row;
+pub(crate) mod row;
 
 use futures_util::StreamExt;
 
@@ -50,5 +50,5 @@ async fn nothing_is_confirmed_while_a_real_function_computes() {
         wrong.extend(outcome.wrong.drain(..).map(|what| format!("{row:?}: {what}")));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    document::compare(&outcomes);
+    document::compare(&outcomes, &python);
 }

@@ -105,7 +105,7 @@ async fn ticks_after_report(row: Row, bed: &Bed, ticks: &Ticks) {
 }
 
 /// What speaks against a confirmation that was just made.
-async fn judge(stop: &StopRecord, seen: &Seen, ticks: &Ticks) -> Vec<String> {
+pub(crate) async fn judge(stop: &StopRecord, seen: &Seen, ticks: &Ticks) -> Vec<String> {
     let mut wrong = Vec::new();
     let group = seen.group.borrow().unwrap();
     let running = running_in_group(group);
@@ -119,7 +119,7 @@ async fn judge(stop: &StopRecord, seen: &Seen, ticks: &Ticks) -> Vec<String> {
         wrong.push(format!("confirmed, and then {more}"));
     }
     let confirmed: OffsetDateTime = stop.confirmed_at.unwrap();
-    if ticks.last().unwrap() > confirmed {
+    if ticks.last().is_some_and(|last| last > confirmed) {
         wrong.push(format!("confirmed at {confirmed}, and it ticked at {:?}", ticks.last()));
     }
     wrong
