@@ -119,3 +119,39 @@ pub(crate) fn outcome(result: GenericResult) -> Result<Data, ExecuteError> {
         GenericStatus::IdleTimeout | GenericStatus::Unspecified => provider("the call ended"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::output;
+
+    /// What the package `cbor2` 6.3 makes of values of Python.
+    #[test]
+    fn what_json_cannot_hold_is_not_misread() {
+        let fits: [(&[u8], Value); 4] = [
+            (&[0x1b, 0x80, 0, 0, 0, 0, 0, 0, 0], json!(1_u64 << 63)),
+            (&[0xd9, 0x01, 0x02, 0x82, 0x01, 0x02], json!([1, 2])),
+            (&[0x82, 0x01, 0x02], json!([1, 2])),
+            (&[0x41, b'x'], json!({ "base64": "eA==" })),
+        ];
+        for (bytes, value) in fits {
+            assert_eq!(output(bytes), Ok(value));
+        }
+        let numbers: [&[u8]; 6] = [
+            &[0xc2, 0x49, 0x01, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[0xc3, 0x49, 0x01, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[0xc4, 0x82, 0x20, 0x0f],
+            &[0xd8, 0x1e, 0x82, 0x01, 0x03],
+            &[0xd9, 0xa7, 0xf8, 0x82, 0xfb, 0, 0, 0, 0, 0, 0, 0, 0, 0xfb, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0],
+            &[0xf9, 0x7e, 0x00],
+        ];
+        for bytes in numbers {
+            let why = output(bytes).unwrap_err();
+            assert!(why.contains("JSON"), "{bytes:x?}: {why}");
+        }
+        // The beginning of what Python pickles is an empty list of CBOR.
+        let pickled = b"\x80\x04}\x94.";
+        assert!(output(pickled).unwrap_err().contains("follow"));
+    }
+}

@@ -51,11 +51,12 @@ const LOOK_PAUSE: Duration = Duration::from_millis(250);
 /// A stop cancels the call, gracefully without ending its container while there is grace, and
 /// then with it. It is confirmed only when Modal's records show that every container that was seen
 /// to hold the input has finished, or that the input never started. An input that Modal reports as
-/// terminated is not enough: the container runtime of the package `modal` 1.5.4, run by itself, says so
-/// while threads and child processes of the input compute on.
+/// terminated is not enough: the container runtime of the package `modal` 1.6.4 says so
+/// while threads and child processes of the input compute on. `CONTAINERS.md` beside this crate shows what it
+/// does with functions of eleven kinds.
 ///
-/// All this is tested against the fake control plane of this crate (feature `fake`) alone. How Modal's own servers
-/// behave is not shown by it.
+/// All this is tested against the fake control plane of this crate (feature `fake`), with the fake's own
+/// containers and with Modal's runtime in real ones. How Modal's own servers behave is not shown by it.
 pub struct ModalExecutor {
     pub(crate) client: Client,
     pub(crate) http: reqwest::Client,

@@ -2,6 +2,8 @@
 //!
 //! `UPDATE=1 cargo test -p beacon-jobs-modal --test codegen` writes it anew.
 
+#![allow(clippy::unwrap_used, reason = "a test's panic is its verdict")]
+
 use std::path::Path;
 
 /// Compares what a file makes with what is committed in a folder.

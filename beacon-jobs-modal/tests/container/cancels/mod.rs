@@ -46,8 +46,9 @@ async fn nothing_is_confirmed_while_a_real_function_computes() {
     let mut outcomes: Vec<_> = futures_util::stream::iter(rows()).map(run).buffered(at_once).collect().await;
     let mut wrong = Vec::new();
     for (row, outcome) in &mut outcomes {
-        println!("{row:?}: {outcome:?}");
-        wrong.extend(outcome.wrong.drain(..).map(|what| format!("{row:?}: {what}")));
+        for what in outcome.wrong.drain(..).collect::<Vec<_>>() {
+            wrong.push(format!("{row:?}: {what}: {outcome:?}"));
+        }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     document::compare(&outcomes, &python);

@@ -25,8 +25,6 @@ pub(crate) struct Gone {
     pub(crate) at: OffsetDateTime,
     /// It had to be killed.
     pub(crate) killed: bool,
-    /// What it wrote.
-    pub(crate) log: String,
 }
 
 /// Ends with whoever holds it.
@@ -74,7 +72,7 @@ pub(super) async fn run(seen: Arc<Seen>, python: PathBuf, folder: PathBuf, manne
     if !*seen.stop.borrow() {
         println!("{} has ended by itself: {log}", seen.container.task_id());
     }
-    seen.gone.send_replace(Some(Gone { at: SystemClock.now(), killed, log }));
+    seen.gone.send_replace(Some(Gone { at: SystemClock.now(), killed }));
     seen.container.ended();
 }
 

@@ -31,7 +31,7 @@ type Answer<T> = Result<Response<T>, Status>;
 impl Service {
     fn report(&self, result: &GenericResult, format: i32) {
         if !result.exception.is_empty() {
-            println!("{} says {}: {}", self.seen.container.task_id(), result.exception, result.traceback);
+            println!("{} says {}", self.seen.container.task_id(), result.exception);
         }
         let status = GenericStatus::try_from(result.status).unwrap_or_default();
         self.seen.reported.send_if_modified(|reported| {
