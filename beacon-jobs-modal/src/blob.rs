@@ -10,8 +10,8 @@ use tonic::Code;
 
 use crate::client::Client;
 use crate::error::CallError;
-use crate::generated::BlobCreateRequest;
-use crate::generated::blob_create_response::UploadTypeOneof;
+use crate::generated::blob_create_response::{UploadTypeOneof, UploadTypesOneof};
+use crate::generated::{BlobCreateRequest, BlobCreateResponse};
 
 /// How long one transfer may take.
 const TRANSFER_LIMIT: Duration = Duration::from_secs(300);
@@ -30,13 +30,15 @@ pub(crate) async fn upload(
         content_length: i64::try_from(data.len()).unwrap_or(i64::MAX),
     };
     let blob = client.create_blob(&request).await?;
-    let url = match blob.upload_type_oneof {
-        Some(UploadTypeOneof::UploadUrl(url)) => url,
-        Some(UploadTypeOneof::Multipart(_)) => {
+    let (id, url) = match place(blob) {
+        Place::Whole { id, url } => (id, url),
+        Place::InParts => {
             let message = format!("an input of {} bytes is too big: Modal wants it in parts", data.len());
             return Err(CallError::new(RPC, Code::InvalidArgument, message));
         }
-        None => return Err(CallError::new(RPC, Code::Internal, "the answer names no place to upload to")),
+        Place::Nowhere => {
+            return Err(CallError::new(RPC, Code::Internal, "the answer names no place to upload to"));
+        }
     };
     let put = http
         .put(url)
@@ -45,7 +47,32 @@ pub(crate) async fn upload(
         .header("content-md5", md5)
         .body(data);
     let answer = put.send().await.and_then(reqwest::Response::error_for_status);
-    answer.map_err(|error| failed("blob upload", &error)).map(|_| blob.blob_id)
+    answer.map_err(|error| failed("blob upload", &error)).map(|_| id)
+}
+
+/// Where a blob is to be put.
+enum Place {
+    Whole { id: String, url: String },
+    InParts,
+    Nowhere,
+}
+
+/// Modal names a place, and a list of places besides, either of which older or newer servers may leave
+/// out.
+fn place(blob: BlobCreateResponse) -> Place {
+    match (blob.upload_type_oneof, blob.upload_types_oneof) {
+        (Some(UploadTypeOneof::UploadUrl(url)), _) => Place::Whole { id: blob.blob_id, url },
+        (Some(UploadTypeOneof::Multipart(_)), _) | (None, Some(UploadTypesOneof::Multiparts(_))) => {
+            Place::InParts
+        }
+        (None, Some(UploadTypesOneof::UploadUrls(urls))) => {
+            match blob.blob_ids.into_iter().zip(urls.items).next() {
+                Some((id, url)) => Place::Whole { id, url },
+                None => Place::Nowhere,
+            }
+        }
+        (None, None) => Place::Nowhere,
+    }
 }
 
 /// Downloads what an id refers to.

@@ -21,7 +21,11 @@ pub(crate) fn arguments(args: &[Value], kwargs: &Map<String, Value>) -> Result<V
 /// What a call returned, as JSON. Bytes become `{"base64": "…"}`, and keys that are no text are
 /// written as text.
 pub(crate) fn output(bytes: &[u8]) -> Result<Value, String> {
-    let value: Cbor = ciborium::from_reader(bytes).map_err(|error| error.to_string())?;
+    let mut rest = bytes;
+    let value: Cbor = ciborium::from_reader(&mut rest).map_err(|error| error.to_string())?;
+    if !rest.is_empty() {
+        return Err(format!("{} bytes follow its end", rest.len()));
+    }
     json(value)
 }
 
@@ -48,6 +52,13 @@ fn json(value: Cbor) -> Result<Value, String> {
         Cbor::Map(entries) => {
             let entries = entries.into_iter().map(|(key, value)| Ok::<_, String>((name(key)?, json(value)?)));
             Value::Object(entries.collect::<Result<_, _>>()?)
+        }
+        // The numbers of RFC 8949 and its registry that do not say what they are without their tag.
+        Cbor::Tag(2 | 3, _) => {
+            return Err("an integer of more than 64 bits does not fit into JSON".to_owned());
+        }
+        Cbor::Tag(4 | 5 | 30 | 43000, _) => {
+            return Err("decimals, fractions and complex numbers do not fit into JSON".to_owned());
         }
         Cbor::Tag(_, inner) => json(*inner)?,
         other => return Err(format!("there is no JSON for {other:?}")),
@@ -107,4 +118,40 @@ pub(crate) fn outcome(result: GenericResult) -> Result<Data, ExecuteError> {
         | GenericStatus::KernelOomKill => provider("the container ran out of memory"),
         GenericStatus::IdleTimeout | GenericStatus::Unspecified => provider("the call ended"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::output;
+
+    /// What the package `cbor2` 6.3 makes of values of Python.
+    #[test]
+    fn what_json_cannot_hold_is_not_misread() {
+        let fits: [(&[u8], Value); 4] = [
+            (&[0x1b, 0x80, 0, 0, 0, 0, 0, 0, 0], json!(1_u64 << 63)),
+            (&[0xd9, 0x01, 0x02, 0x82, 0x01, 0x02], json!([1, 2])),
+            (&[0x82, 0x01, 0x02], json!([1, 2])),
+            (&[0x41, b'x'], json!({ "base64": "eA==" })),
+        ];
+        for (bytes, value) in fits {
+            assert_eq!(output(bytes), Ok(value));
+        }
+        let numbers: [&[u8]; 6] = [
+            &[0xc2, 0x49, 0x01, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[0xc3, 0x49, 0x01, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[0xc4, 0x82, 0x20, 0x0f],
+            &[0xd8, 0x1e, 0x82, 0x01, 0x03],
+            &[0xd9, 0xa7, 0xf8, 0x82, 0xfb, 0, 0, 0, 0, 0, 0, 0, 0, 0xfb, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0],
+            &[0xf9, 0x7e, 0x00],
+        ];
+        for bytes in numbers {
+            let why = output(bytes).unwrap_err();
+            assert!(why.contains("JSON"), "{bytes:x?}: {why}");
+        }
+        // The beginning of what Python pickles is an empty list of CBOR.
+        let pickled = b"\x80\x04}\x94.";
+        assert!(output(pickled).unwrap_err().contains("follow"));
+    }
 }

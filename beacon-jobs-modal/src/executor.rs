@@ -51,11 +51,12 @@ const LOOK_PAUSE: Duration = Duration::from_millis(250);
 /// A stop cancels the call, gracefully without ending its container while there is grace, and
 /// then with it. It is confirmed only when Modal's records show that every container that was seen
 /// to hold the input has finished, or that the input never started. An input that Modal reports as
-/// terminated is not enough: the container runtime of the package `modal` 1.5.4, run by itself, says so
-/// while threads and child processes of the input compute on.
+/// terminated is not enough: the container runtime of the package `modal` 1.6.4 says so
+/// while threads and child processes of the input compute on. `CONTAINERS.md` beside this crate shows what it
+/// does with functions of eleven kinds.
 ///
-/// All this is tested against the fake control plane of this crate (feature `fake`) alone. How Modal's own servers
-/// behave is not shown by it.
+/// All this is tested against the fake control plane of this crate (feature `fake`), with the fake's own
+/// containers and with Modal's runtime in real ones. How Modal's own servers behave is not shown by it.
 pub struct ModalExecutor {
     pub(crate) client: Client,
     pub(crate) http: reqwest::Client,
@@ -144,8 +145,12 @@ impl ModalExecutor {
     /// When the answer is lost this goes on until the input is seen to have arrived, or the limit
     /// of the request ends it: until then it may be on its way.
     async fn feed(&self, call: &Call, args: ArgsOneof) -> Result<bool, CallError> {
-        let input =
-            FunctionInput { args_oneof: Some(args), final_input: true, data_format: DataFormat::Cbor.into() };
+        // As Modal's own clients: after a final input the container takes no more of anybody's, and ends.
+        let input = FunctionInput {
+            args_oneof: Some(args),
+            final_input: false,
+            data_format: DataFormat::Cbor.into(),
+        };
         let limit = self.limits.start_deadline;
         let error = match self.client.put_input(&call.function_id, &call.call_id, input, limit).await {
             Ok(taken) => return Ok(taken),

@@ -12,7 +12,7 @@ use crate::call::{Call, Phase};
 use crate::convert::{self, Data};
 use crate::error::CallError;
 use crate::executor::ModalExecutor;
-use crate::generated::{FunctionCallInfo, FunctionGetOutputsItem, InputInfo};
+use crate::generated::{DataFormat, FunctionCallInfo, FunctionGetOutputsItem, InputInfo};
 
 /// How long the server holds a poll, as Modal's own client asks.
 const HOLD: Duration = Duration::from_secs(55);
@@ -75,8 +75,15 @@ impl ModalExecutor {
                 self.note(cx, &call).await;
             }
         };
+        let format = item.data_format;
         let result = item.result.unwrap_or_default();
-        let bytes = match convert::outcome(result)? {
+        let data = convert::outcome(result)?;
+        if data != Data::None && format != i32::from(DataFormat::Cbor) {
+            let format = DataFormat::try_from(format).map_or("UNKNOWN", |format| format.as_str_name());
+            let message = format!("the function's result came as {format}, not as CBOR");
+            return Err(ExecuteError::failed(message));
+        }
+        let bytes = match data {
             Data::None => return Ok(Value::Null),
             Data::Inline(bytes) => bytes,
             Data::Blob(id) => self.download(&id).await?,

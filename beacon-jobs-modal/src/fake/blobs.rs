@@ -6,7 +6,9 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
+use axum::http::header::{ETAG, HeaderName};
 use axum::routing::get;
+use md5::{Digest, Md5};
 use tokio::net::TcpListener;
 
 use super::Shared;
@@ -24,6 +26,13 @@ async fn read(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Resu
     shared.state().blobs.get(&id).cloned().ok_or(StatusCode::NOT_FOUND)
 }
 
-async fn write(State(shared): State<Arc<Shared>>, Path(id): Path<String>, data: Bytes) {
+/// Answers with the sum of what has arrived, which Modal's own client compares with what it sent.
+async fn write(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    data: Bytes,
+) -> [(HeaderName, String); 1] {
+    let sum: String = Md5::digest(&data).iter().map(|byte| format!("{byte:02x}")).collect();
     shared.state().blobs.insert(id, data.to_vec());
+    [(ETAG, format!("\"{sum}\""))]
 }

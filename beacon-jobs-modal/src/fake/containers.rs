@@ -7,8 +7,9 @@ use beacon_jobs::clock::Clock;
 use serde_json::json;
 
 use super::state::{self, Input, State, Task};
-use super::{Shared, Work};
+use super::{Behaviour, Container, Shared, Work};
 use crate::generated::generic_result::GenericStatus;
+use crate::generated::{DataFormat, FunctionInput, GenericResult};
 
 impl Shared {
     pub(super) fn now(&self) -> f64 {
@@ -28,17 +29,19 @@ impl Shared {
     }
 
     /// An input has arrived: it gets a container after a while.
-    pub(super) fn take_input(self: &Arc<Self>, call: &str, args: Vec<u8>) -> String {
+    pub(super) fn take_input(self: &Arc<Self>, call: &str, message: FunctionInput, args: Vec<u8>) -> String {
         let mut state = self.state();
         let id = state.name("in");
         let wait = state.behaviour.start_after;
         if let Some(call) = state.calls.get_mut(call) {
             call.inputs.push(Input {
                 id: id.clone(),
+                message,
                 args,
                 task: String::new(),
                 started_at: 0.0,
                 ended: None,
+                data_format: DataFormat::Cbor.into(),
             });
         }
         drop(state);
@@ -53,23 +56,27 @@ impl Shared {
         let mut state = self.state();
         let task = state.name("ta");
         let work = state.work_of(call_id).cloned();
+        let worker = state.worker.clone().filter(|_| work == Some(Work::Contained));
         let Some(call) = state.calls.get_mut(call_id) else { return };
+        let function = call.function_id.clone();
         let Some(input) = call.inputs.iter_mut().find(|input| input.id == input_id && input.ended.is_none())
         else {
             return;
         };
         input.task.clone_from(&task);
         input.started_at = now;
-        let args = input.args.clone();
+        let (args, message) = (input.args.clone(), input.message.clone());
         let running = Task {
             call: call_id.to_owned(),
             computes: true,
+            worker: worker.clone(),
             started_at: now,
             ended_at: None,
             recorded: false,
         };
-        state.tasks.insert(task, running);
+        state.tasks.insert(task.clone(), running);
         state.begun += 1;
+        let names = state.functions.get(&function).map(|it| (it.app.clone(), it.name.clone()));
         let result = match work {
             Some(Work::Returns(value)) => Some(state.result(GenericStatus::Success, Some(&value), "")),
             Some(Work::Echoes) => Some(state.result(GenericStatus::Success, Some(&state::echo(&args)), "")),
@@ -77,6 +84,20 @@ impl Shared {
             _ => None,
         };
         drop(state);
+        if let Some(worker) = worker {
+            let (app, name) = names.unwrap_or_default();
+            let (call, input) = (call_id.to_owned(), input_id.to_owned());
+            worker.start(Container {
+                shared: Arc::clone(self),
+                task,
+                call,
+                input,
+                function,
+                app,
+                name,
+                message,
+            });
+        }
         match result {
             Some(result) => self.end_input(call_id, result, false),
             None => self.changed.notify_waiters(),
@@ -84,12 +105,7 @@ impl Shared {
     }
 
     /// The inputs of a call come to an end; their containers idle, unless something computes on.
-    fn end_input(
-        self: &Arc<Self>,
-        call_id: &str,
-        result: crate::generated::GenericResult,
-        computes_on: bool,
-    ) {
+    fn end_input(self: &Arc<Self>, call_id: &str, result: GenericResult, computes_on: bool) {
         let now = self.now();
         let mut state = self.state();
         let idle_for = state.behaviour.idle_for;
@@ -99,20 +115,46 @@ impl Shared {
             input.ended = Some((result.clone(), now));
             idle.push(input.task.clone());
         }
-        for id in &idle {
-            if let Some(task) = state.tasks.get_mut(id) {
-                task.computes &= computes_on;
-            }
-        }
+        idle.retain(|id| {
+            let Some(task) = state.tasks.get_mut(id) else { return false };
+            // Of what goes on in a container of a worker nothing is known before it has ended.
+            task.computes &= computes_on || task.worker.is_some();
+            !computes_on || task.worker.is_some()
+        });
         drop(state);
         self.changed.notify_waiters();
-        for id in idle.into_iter().filter(|_| !computes_on) {
+        for id in idle {
             self.after(idle_for, move |shared| shared.end_container(&id));
         }
     }
 
-    /// A container ends, with all that runs in it.
+    /// A container says what its input came to.
+    pub(super) fn report(
+        self: &Arc<Self>,
+        task: &str,
+        call_id: &str,
+        result: GenericResult,
+        data_format: i32,
+    ) {
+        let mut state = self.state();
+        let inputs = state.calls.get_mut(call_id).map(|call| &mut call.inputs);
+        let mut held = inputs.into_iter().flatten().filter(|it| it.task == task && it.ended.is_none());
+        let Some(input) = held.next() else { return };
+        input.data_format = data_format;
+        drop(state);
+        self.end_input(call_id, result, true);
+    }
+
+    /// A container ends, with all that runs in it, or its worker is told to end it.
     fn end_container(self: &Arc<Self>, id: &str) {
+        let worker = self.state().tasks.get(id).and_then(|task| task.worker.clone());
+        match worker {
+            Some(worker) => worker.stop(id),
+            None => self.container_ended(id),
+        }
+    }
+
+    pub(super) fn container_ended(self: &Arc<Self>, id: &str) {
         let now = self.now();
         let mut state = self.state();
         let record_after = state.behaviour.record_after;
@@ -140,7 +182,7 @@ impl Shared {
     pub(super) fn cancel(self: &Arc<Self>, call_id: &str, terminate: bool) {
         let mut state = self.state();
         let work = state.work_of(call_id).cloned();
-        let terminate_after = state.behaviour.terminate_after;
+        let Behaviour { terminate_after, ends_inputs_at_once: ends_at_once, .. } = state.behaviour;
         let Some(call) = state.calls.get_mut(call_id) else { return };
         call.cancelled = Some(call.cancelled.unwrap_or(false) || terminate);
         let never_started = call.inputs.iter().any(|input| input.started_at == 0.0);
@@ -150,10 +192,18 @@ impl Shared {
                 Some(state.result(GenericStatus::Success, Some(value), ""))
             }
             Some(Work::Swallows) if !never_started => None,
+            Some(Work::Contained) if !never_started && !ends_at_once => None,
             _ => Some(state.result(GenericStatus::Terminated, None, "")),
         };
         let containers = state.containers_of(call_id);
+        let contained: Vec<_> = containers
+            .iter()
+            .filter_map(|id| Some((id.clone(), state.tasks.get(id)?.worker.clone()?)))
+            .collect();
         drop(state);
+        for (id, worker) in contained {
+            worker.cancel(&id);
+        }
         if let Some(result) = result.filter(|_| under_way) {
             self.end_input(call_id, result, work == Some(Work::LeavesAThread));
         }

@@ -11,6 +11,7 @@ mod faults;
 mod service;
 mod state;
 mod web;
+mod worker;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,7 @@ use tokio::task::JoinHandle;
 
 pub use self::faults::Fault;
 use self::state::State;
+pub use self::worker::{Container, Worker};
 use crate::config::Config;
 use crate::generated::modal_client_server::ModalClientServer;
 
@@ -53,6 +55,9 @@ pub enum Work {
     /// When it is cancelled it is reported as terminated at once, and a thread of it computes on
     /// until its container ends.
     LeavesAThread,
+    /// Whatever it does in a container of the [`Worker`] that the control plane
+    /// [employs](ControlPlane::employ).
+    Contained,
 }
 
 /// How the control plane treats its containers.
@@ -69,8 +74,13 @@ pub struct Behaviour {
     pub stop_after: Option<Duration>,
     /// How long the end of a container is not on record yet.
     pub record_after: Duration,
+    /// Whether an input in a container of a [`Worker`] counts as terminated as soon as it is cancelled,
+    /// whatever its container says later.
+    pub ends_inputs_at_once: bool,
     /// Whether a call that was cancelled takes no input any more.
     pub refuses_inputs_after_cancel: bool,
+    /// Whether it tells in which container an input is. Its own records of containers are there all the same.
+    pub names_containers: bool,
     /// The largest input, and output, that travels in a message, in bytes.
     pub inline_bytes: u64,
     /// Whether functions take CBOR.
@@ -86,6 +96,8 @@ pub struct Behaviour {
     /// Whether a function that is asked over the web is cancelled when who asked goes away, as handlers that
     /// stream are. Others are not.
     pub ends_on_disconnect: bool,
+    /// Whether the places for uploads are named in the lists alone that newer clients of Modal read.
+    pub names_lists_of_places: bool,
 }
 
 impl Default for Behaviour {
@@ -96,7 +108,9 @@ impl Default for Behaviour {
             terminate_after: Some(Duration::ZERO),
             stop_after: Some(Duration::ZERO),
             record_after: Duration::ZERO,
+            ends_inputs_at_once: false,
             refuses_inputs_after_cancel: false,
+            names_containers: true,
             inline_bytes: 8 * 1024,
             takes_cbor: true,
             queue_is_full: false,
@@ -104,6 +118,7 @@ impl Default for Behaviour {
             web_leg: web::LEG,
             wants_proxy_token: false,
             ends_on_disconnect: false,
+            names_lists_of_places: false,
         }
     }
 }
@@ -210,6 +225,11 @@ impl ControlPlane {
         self.shared.state().deploy(app, function, work);
     }
 
+    /// Gives it a worker, for functions that are deployed as [`Work::Contained`].
+    pub fn employ(&self, worker: Arc<dyn Worker>) {
+        self.shared.state().worker = Some(worker);
+    }
+
     /// Changes how it treats containers, from now on.
     pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
         change(&mut self.shared.state().behaviour);
@@ -301,5 +321,9 @@ impl Drop for ControlPlane {
         for server in &self.servers {
             server.abort();
         }
+        // Workers know containers, which know the control plane.
+        let mut state = self.shared.state();
+        state.worker = None;
+        state.tasks.clear();
     }
 }

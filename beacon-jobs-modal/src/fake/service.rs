@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use super::faults::{Fault, throttled};
 use super::state::Call;
 use super::{Shared, TOKEN_ID, TOKEN_SECRET};
-use crate::generated::blob_create_response::UploadTypeOneof;
+use crate::generated::blob_create_response::{UploadTypeOneof, UploadTypesOneof};
 use crate::generated::function_input::ArgsOneof;
 use crate::generated::generic_result::GenericStatus;
 use crate::generated::modal_client_server::ModalClient;
@@ -149,15 +149,16 @@ impl ModalClient for Service {
                 if state.behaviour.queue_is_full {
                     break;
                 }
-                let args = match item.input.and_then(|input| input.args_oneof) {
-                    Some(ArgsOneof::Args(args)) => args,
+                let input = item.input.unwrap_or_default();
+                let args = match &input.args_oneof {
+                    Some(ArgsOneof::Args(args)) => args.clone(),
                     Some(ArgsOneof::ArgsBlobId(id)) => {
-                        state.blobs.get(&id).cloned().ok_or_else(|| unknown("Blob", &id))?
+                        state.blobs.get(id).cloned().ok_or_else(|| unknown("Blob", id))?
                     }
                     None => return Err(Status::invalid_argument("an input without arguments")),
                 };
                 drop(state);
-                let input_id = shared.take_input(&call_id, args);
+                let input_id = shared.take_input(&call_id, input, args);
                 taken.push(FunctionPutInputsResponseItem { idx: item.idx, input_id });
             }
             Ok(FunctionPutInputsResponse { inputs: taken })
@@ -199,7 +200,7 @@ impl ModalClient for Service {
             let id = &request.function_call_id;
             let call = state.calls.get(id).ok_or_else(|| unknown("Function call", id))?;
             Ok(FunctionGetOutputsResponse {
-                outputs: call.output().into_iter().collect(),
+                outputs: call.output(state.behaviour.names_containers).into_iter().collect(),
                 last_entry_id: "0-1".to_owned(),
                 num_unfinished_inputs: i32::try_from(call.unfinished()).unwrap_or(i32::MAX),
             })
@@ -242,13 +243,15 @@ impl ModalClient for Service {
             let state = shared.state();
             let id = request.function_call_id;
             let call = state.calls.get(&id).ok_or_else(|| unknown("Function call", &id))?;
+            let names = state.behaviour.names_containers;
+            let category = |of: &[Option<GenericStatus>]| call.category(of, names);
             let info = FunctionCallInfo {
                 created_at: call.created_at,
-                pending_inputs: call.category(&[None]),
-                failed_inputs: call.category(&[Some(Failure), Some(InitFailure), Some(InternalFailure)]),
-                succeeded_inputs: call.category(&[Some(Success)]),
-                timeout_inputs: call.category(&[Some(Timeout)]),
-                cancelled_inputs: call.category(&[Some(Terminated)]),
+                pending_inputs: category(&[None]),
+                failed_inputs: category(&[Some(Failure), Some(InitFailure), Some(InternalFailure)]),
+                succeeded_inputs: category(&[Some(Success)]),
+                timeout_inputs: category(&[Some(Timeout)]),
+                cancelled_inputs: category(&[Some(Terminated)]),
                 total_inputs: i32::try_from(call.inputs.len()).unwrap_or(i32::MAX),
                 function_call_id: id,
             };
@@ -289,8 +292,15 @@ impl ModalClient for Service {
     async fn blob_create(&self, request: Request<BlobCreateRequest>) -> Answer<BlobCreateResponse> {
         self.answer("BlobCreate", request, |shared, request| {
             let mut state = shared.state();
-            let blob_id = state.name("bl");
-            let upload_url = format!("http://{}/{blob_id}", state.blob_address);
+            let (blob_id, upload_url) = state.new_blob();
+            if state.behaviour.names_lists_of_places {
+                let urls = UploadUrlList { items: vec![upload_url] };
+                return Ok(BlobCreateResponse {
+                    blob_ids: vec![blob_id],
+                    upload_types_oneof: Some(UploadTypesOneof::UploadUrls(urls)),
+                    ..BlobCreateResponse::default()
+                });
+            }
             let place = if state.behaviour.wants_parts {
                 let part_length = request.content_length / 2 + 1;
                 let upload_urls = vec![upload_url.clone(), upload_url];
@@ -302,15 +312,18 @@ impl ModalClient for Service {
             } else {
                 UploadTypeOneof::UploadUrl(upload_url)
             };
-            Ok(BlobCreateResponse { blob_id, upload_type_oneof: Some(place) })
+            Ok(BlobCreateResponse {
+                blob_id,
+                upload_type_oneof: Some(place),
+                ..BlobCreateResponse::default()
+            })
         })
         .await
     }
 
     async fn blob_get(&self, request: Request<BlobGetRequest>) -> Answer<BlobGetResponse> {
         self.answer("BlobGet", request, |shared, request| {
-            let download_url = format!("http://{}/{}", shared.state().blob_address, request.blob_id);
-            Ok(BlobGetResponse { download_url })
+            Ok(BlobGetResponse { download_url: shared.state().blob_url(&request.blob_id) })
         })
         .await
     }

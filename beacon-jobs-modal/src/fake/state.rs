@@ -1,12 +1,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::faults::{Fault, Faults};
-use super::{Behaviour, CallRecord, Work};
+use super::{Behaviour, CallRecord, Work, Worker};
 use crate::generated::generic_result::{DataOneof, GenericStatus};
-use crate::generated::{DataFormat, FunctionGetOutputsItem, GenericResult, InputCategoryInfo, InputInfo};
+use crate::generated::{FunctionGetOutputsItem, FunctionInput, GenericResult, InputCategoryInfo, InputInfo};
 
 #[derive(Debug)]
 pub(super) struct Function {
@@ -27,17 +28,23 @@ pub(super) struct Call {
 #[derive(Debug)]
 pub(super) struct Input {
     pub(super) id: String,
+    /// As its client sent it.
+    pub(super) message: FunctionInput,
     pub(super) args: Vec<u8>,
     /// The container that holds it, or held it last.
     pub(super) task: String,
     pub(super) started_at: f64,
     pub(super) ended: Option<(GenericResult, f64)>,
+    /// Of the result.
+    pub(super) data_format: i32,
 }
 
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) call: String,
     pub(super) computes: bool,
+    /// Who runs it, if it is not the fake's own.
+    pub(super) worker: Option<Arc<dyn Worker>>,
     pub(super) started_at: f64,
     pub(super) ended_at: Option<f64>,
     /// Its end is on record.
@@ -47,6 +54,7 @@ pub(super) struct Task {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) behaviour: Behaviour,
+    pub(super) worker: Option<Arc<dyn Worker>>,
     pub(super) faults: Faults,
     pub(super) functions: BTreeMap<String, Function>,
     pub(super) calls: BTreeMap<String, Call>,
@@ -63,6 +71,7 @@ impl State {
     pub(super) fn new(blob_address: SocketAddr) -> Self {
         Self {
             behaviour: Behaviour::default(),
+            worker: None,
             faults: Faults::default(),
             functions: BTreeMap::new(),
             calls: BTreeMap::new(),
@@ -80,6 +89,16 @@ impl State {
     pub(super) fn name(&mut self, prefix: &str) -> String {
         self.named += 1;
         format!("{prefix}-{:08}", self.named)
+    }
+
+    pub(super) fn new_blob(&mut self) -> (String, String) {
+        let id = self.name("bl");
+        let url = self.blob_url(&id);
+        (id, url)
+    }
+
+    pub(super) fn blob_url(&self, id: &str) -> String {
+        format!("http://{}/{id}", self.blob_address)
     }
 
     pub(super) fn deploy(&mut self, app: &str, name: &str, work: Work) {
@@ -163,16 +182,22 @@ impl State {
     }
 }
 
+impl Input {
+    fn task_id(&self, is_told: bool) -> String {
+        if is_told { self.task.clone() } else { String::new() }
+    }
+}
+
 impl Call {
-    pub(super) fn output(&self) -> Option<FunctionGetOutputsItem> {
+    pub(super) fn output(&self, names_container: bool) -> Option<FunctionGetOutputsItem> {
         let input = self.inputs.first().filter(|_| !self.expired)?;
         let (result, at) = input.ended.as_ref()?;
         Some(FunctionGetOutputsItem {
             result: Some(result.clone()),
             idx: 0,
             input_id: input.id.clone(),
-            data_format: DataFormat::Cbor.into(),
-            task_id: input.task.clone(),
+            data_format: input.data_format,
+            task_id: input.task_id(names_container),
             input_started_at: input.started_at,
             output_created_at: *at,
             retry_count: 0,
@@ -184,7 +209,11 @@ impl Call {
     }
 
     /// The inputs whose end is one of these; none stands for those under way.
-    pub(super) fn category(&self, of: &[Option<GenericStatus>]) -> Option<InputCategoryInfo> {
+    pub(super) fn category(
+        &self,
+        of: &[Option<GenericStatus>],
+        names_containers: bool,
+    ) -> Option<InputCategoryInfo> {
         let status = |input: &Input| {
             input.ended.as_ref().map(|(result, _)| {
                 GenericStatus::try_from(result.status).unwrap_or(GenericStatus::Unspecified)
@@ -195,7 +224,7 @@ impl Call {
             .map(|(idx, input)| InputInfo {
                 input_id: input.id.clone(),
                 idx: i32::try_from(idx).unwrap_or(i32::MAX),
-                task_id: input.task.clone(),
+                task_id: input.task_id(names_containers),
                 started_at: input.started_at,
                 finished_at: input.ended.as_ref().map_or(0.0, |(_, at)| *at),
             })

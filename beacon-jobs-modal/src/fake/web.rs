@@ -17,8 +17,9 @@ use serde_json::Value;
 
 use super::faults::Fault;
 use super::{PROXY_KEY, PROXY_SECRET, Shared};
-use crate::generated::GenericResult;
+use crate::generated::function_input::ArgsOneof;
 use crate::generated::generic_result::{DataOneof, GenericStatus};
+use crate::generated::{DataFormat, FunctionInput, GenericResult};
 
 #[derive(Deserialize)]
 struct Asked {
@@ -148,7 +149,12 @@ impl Shared {
         let mut args = Vec::new();
         // What was read as JSON can be written.
         let _ = ciborium::into_writer(&([0_u8; 0], body), &mut args);
-        self.take_input(&call, args);
+        let message = FunctionInput {
+            args_oneof: Some(ArgsOneof::Args(args.clone())),
+            data_format: DataFormat::Cbor.into(),
+            ..FunctionInput::default()
+        };
+        self.take_input(&call, message, args);
         Some(call)
     }
 

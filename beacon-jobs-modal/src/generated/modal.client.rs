@@ -360,12 +360,19 @@ pub struct BlobCreateRequest {
     #[prost(int64, tag = "3")]
     pub content_length: i64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BlobCreateResponse {
     #[prost(string, tag = "2")]
     pub blob_id: ::prost::alloc::string::String,
+    /// The same once more, with other places to turn to; Modal's own client reads these alone.
+    #[prost(string, repeated, tag = "4")]
+    pub blob_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(oneof = "blob_create_response::UploadTypeOneof", tags = "1, 3")]
     pub upload_type_oneof: ::core::option::Option<blob_create_response::UploadTypeOneof>,
+    #[prost(oneof = "blob_create_response::UploadTypesOneof", tags = "5, 6")]
+    pub upload_types_oneof: ::core::option::Option<
+        blob_create_response::UploadTypesOneof,
+    >,
 }
 /// Nested message and enum types in `BlobCreateResponse`.
 pub mod blob_create_response {
@@ -376,6 +383,23 @@ pub mod blob_create_response {
         #[prost(message, tag = "3")]
         Multipart(super::MultiPartUpload),
     }
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum UploadTypesOneof {
+        #[prost(message, tag = "5")]
+        UploadUrls(super::UploadUrlList),
+        #[prost(message, tag = "6")]
+        Multiparts(super::MultiPartUploadList),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UploadUrlList {
+    #[prost(string, repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MultiPartUploadList {
+    #[prost(message, repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<MultiPartUpload>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MultiPartUpload {

@@ -173,9 +173,36 @@ async fn without_container_records_nothing_is_confirmed_and_it_is_said_why() {
     bed.alive(1).await;
     bed.cancel(&id, NOW).await;
     let stop = bed.stop(&id, StopState::Unconfirmed).await;
+    let evidence = stop.evidence.unwrap();
+    assert_eq!(
+        evidence["containers"].as_array().map(Vec::len),
+        Some(1),
+        "it is kept which one it was: {evidence}"
+    );
     let why = stop.why.unwrap();
     assert!(why.contains("TaskGetInfo") && why.contains("the input has ended"), "{why}");
     assert_eq!(bed.plane.calls()[0].cancelled, Some(true), "the cancel itself was sent");
+}
+
+/// Whether the output is there or has expired.
+#[tokio::test]
+async fn an_input_that_has_started_in_a_container_without_a_name_is_never_confirmed() {
+    for expires in [false, true] {
+        let bed = Bed::new().await;
+        let executor = bed.executor().with_confirm_limit(Duration::from_secs(1));
+        let _runner = bed.runner_with(executor).await;
+        bed.plane.behave(|behaviour| behaviour.names_containers = false);
+        let id = bed.submit(input("leaves_a_thread")).await;
+        bed.alive(1).await;
+        bed.cancel(&id, Duration::from_secs(600)).await;
+        bed.stop(&id, StopState::Acknowledged).await;
+        if expires {
+            bed.plane.expire_outputs();
+        }
+        let stop = bed.stop(&id, StopState::Unconfirmed).await;
+        assert_eq!(stop.evidence.unwrap()["level"], json!("input"));
+        assert_eq!(bed.plane.alive(), 1);
+    }
 }
 
 #[tokio::test]

@@ -26,9 +26,12 @@ async fn what_is_too_big_for_a_message_travels_beside_it() {
     let bed = Bed::new().await;
     let _runner = bed.runner().await;
     let text = "x".repeat(3 << 20);
-    let record = bed.run(json!({ "app": APP, "function": "echoes", "args": [text] })).await;
-    assert_eq!(record.output, Some(json!({ "args": [text], "kwargs": {} })), "{:?}", record.error);
-    assert_eq!((bed.plane.received("BlobCreate"), bed.plane.received("BlobGet")), (1, 1));
+    for (nth, lists) in [(1, false), (2, true)] {
+        bed.plane.behave(|behaviour| behaviour.names_lists_of_places = lists);
+        let record = bed.run(json!({ "app": APP, "function": "echoes", "args": [text] })).await;
+        assert_eq!(record.output, Some(json!({ "args": [text], "kwargs": {} })), "{:?}", record.error);
+        assert_eq!((bed.plane.received("BlobCreate"), bed.plane.received("BlobGet")), (nth, nth));
+    }
 }
 
 #[tokio::test]

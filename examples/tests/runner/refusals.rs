@@ -81,7 +81,7 @@ async fn configuration_errors_name_the_flag_and_the_fix_and_show_no_secret() {
         (&["--lease-seconds", "0"], &["--lease-seconds", "1..=3600"]),
         (&["--max-body", "1MB"], &["--max-body", "MiB"]),
         (&["--max-jobs", "many"], &["--max-jobs"]),
-        (&["--executors", "process,modal"], &["--executors", "modal", "not built"]),
+        (&["--executors", "process,modal"], &["--executors", "modal", "MODAL_TOKEN_ID"]),
         (&["--executors", "proces"], &["--executors", "process"]),
         (&["--log", "info,a=loud"], &["--log"]),
         (&["--log-format", "xml"], &["--log-format", "text, json"]),
