@@ -50,13 +50,13 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    /// One with a function. Its container is sent SIGINT half a second after a cancel that is to end it.
+    /// One with a function. Its container is sent SIGINT a second after a cancel that is to end it.
     pub(crate) async fn new(python: &Path, function: &str) -> Self {
         let plane = ControlPlane::start().await.unwrap();
         plane.deploy(APP, function, Work::Contained);
         plane.behave(|behaviour| {
             behaviour.idle_for = LONG;
-            behaviour.terminate_after = Some(Duration::from_millis(500));
+            behaviour.terminate_after = Some(Duration::from_secs(1));
         });
         let folder = tempfile::tempdir().unwrap();
         let manners = Manners { kill_after: Duration::from_secs(2) };
@@ -69,7 +69,7 @@ impl Bed {
         options.max_stop_pause = Duration::from_millis(300);
         let executor = ModalExecutor::builder(&plane.config())
             .with_start_deadline(Duration::from_secs(1))
-            .with_container_stop_after(Some(Duration::from_secs(1)))
+            .with_container_stop_after(Some(Duration::from_secs(2)))
             .build()
             .unwrap();
         let runner = JobRunner::builder(&jobs).options(options).executor(executor).start().await.unwrap();

@@ -19,7 +19,7 @@ inputs come from this crate's fake control plane, and each is cancelled through 
 **What is Modal's own here** is the runtime: which signal or exception reaches a function, what it reports of
 the input and when, and what goes on afterwards. **What is not** is the worker around it, which nobody outside
 Modal can see: the tests play it. A cancel is handed to the runtime at once. A container that a cancel is to end
-is sent SIGINT half a second later, and all its processes SIGKILL two seconds after that; with its first process
+is sent SIGINT a second later, and all its processes SIGKILL two seconds after that; with its first process
 all others end. A container is on record as finished only when no process of it is left.
 
 How a call is cancelled:
@@ -27,7 +27,7 @@ How a call is cancelled:
 - *graceful*: with 1.5 s of grace, after which its container is to end;
 - *immediate*: its container is to end at once;
 - *immediate, lazy worker*: the same, but the worker ends no container before it is stopped by its own name,
-  which the executor does one second later;
+  which the executor does two seconds later;
 - *immediate, marked at once*: the same as *immediate*, but the control plane calls the input terminated as soon
   as it is cancelled, whatever its container says.
 

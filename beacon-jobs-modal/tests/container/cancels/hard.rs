@@ -72,7 +72,7 @@ async fn both_containers_of_an_input_that_moved_are_waited_for() {
 async fn a_thread_that_ends_with_its_idle_container_is_confirmed_in_its_grace() {
     let Some(python) = runtime::python() else { return };
     let bed = Bed::new(&python, "with_thread").await;
-    bed.behave(|behaviour| behaviour.idle_for = Duration::from_secs(1));
+    bed.behave(|behaviour| behaviour.idle_for = Duration::from_secs(2));
     let ticks = bed.ticks("ticks");
     let id = bed.submit("with_thread", json!([ticks.path()]), json!({})).await;
     bed.begins(&ticks).await;
