@@ -8,6 +8,7 @@ use axum::http::HeaderValue;
 use axum::http::request::Parts;
 use beacon_jobs::cancel::Actor;
 use beacon_jobs::{Error, ErrorKind, Jobs, Result};
+use tokio_util::sync::CancellationToken;
 
 use crate::auth::{AuthRefusal, Authenticator, Principal};
 use crate::problem::{Code, Problem};
@@ -27,6 +28,7 @@ pub(crate) struct Settings {
     pub(crate) jobs: Jobs,
     pub(crate) max_body: usize,
     pub(crate) cors_origins: Vec<HeaderValue>,
+    pub(crate) end_of_events: CancellationToken,
     authenticator: Arc<dyn Authenticator>,
     admin_only_executors: BTreeSet<String>,
     cancel_policy: CancelPolicy,
@@ -103,6 +105,12 @@ impl Api {
     /// with the door's [`JobContextManager`](beacon_jobs::context::JobContextManager).
     pub fn cancel_router(&self) -> Router {
         routes::cancel_alone(&self.shared)
+    }
+
+    /// Ends the streams of events, those that are open and those that are asked for later: for a
+    /// server that shuts down and would wait for them. Their clients go on at another node.
+    pub fn end_events(&self) {
+        self.shared.end_of_events.cancel();
     }
 }
 
@@ -241,6 +249,7 @@ impl ApiBuilder {
                 jobs: self.jobs,
                 max_body: self.max_body,
                 cors_origins,
+                end_of_events: CancellationToken::new(),
                 authenticator,
                 admin_only_executors: self.admin_only_executors,
                 cancel_policy: self.cancel_policy,

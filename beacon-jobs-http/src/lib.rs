@@ -24,10 +24,30 @@
 //! | GET `/api/v1/jobs` | jobs, newest first; `status`, `label=key:value`, `limit`, `cursor` |
 //! | GET `/api/v1/jobs/{id}` | a job with a page of its executions; `exec_limit`, `exec_offset` |
 //! | POST `/api/v1/jobs/{id}/cancel` | cancels; `wait=0..60` answers once every stop is settled |
+//! | GET `/api/v1/jobs/{id}/events` | the job's changes as they come, as server-sent events |
 //! | GET `/healthz`, `/readyz` | alive; ready, that is, the store answers |
 //!
 //! An execution's `id` is its place in the job's list, counted from 0, in decimal digits. A job's
 //! `spec` holds its rules; its executions have rows.
+//!
+//! # Events
+//! A stream tells of each change once and in order, whichever node made it: `execution` and `stop`
+//! events of the executions that changed, and then a `job` event with the counts that follow from
+//! them. It begins with what has changed since the submission, so an execution of which nothing is
+//! told is queued. Of several changes of one thing that came too fast to be read one by one, the last
+//! is told; so are the changes that a slow reader missed.
+//!
+//! | event | data |
+//! |---|---|
+//! | `execution` | `job_id`, `id`, `status`, `attempt`, `started_at`, `finished_at`, `error`; when its status or attempt changed |
+//! | `stop` | `job_id`, `execution_id`, and `state`, `requested_at`, `confirmed_at`, `evidence`, `why` of the execution's stop; when its state changed |
+//! | `job` | the job as the list of jobs has it, with `stops` (counts by state) and `over` |
+//!
+//! The stream ends after the job has its outcome and every stop is settled; `over` is true in the last
+//! event. An `id` sent back as `Last-Event-ID`, to any node, goes on after its event: nothing is told
+//! twice. Of a large job whose executions are in very mixed states it may not hold all, and then
+//! those at the end of the list are told again. One that cannot be read counts as none. A comment
+//! comes every 15 seconds without news.
 //!
 //! # Refusals
 //! A refusal changes nothing and is an RFC 9457 problem (`application/problem+json`) with two more
@@ -54,6 +74,7 @@
 mod api;
 pub mod auth;
 mod cors;
+mod events;
 mod problem;
 mod query;
 mod request_id;

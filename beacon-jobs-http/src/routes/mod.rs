@@ -1,6 +1,7 @@
 //! The routes, one file each.
 
 mod cancel;
+mod events;
 mod health;
 mod list;
 mod show;
@@ -25,6 +26,8 @@ use crate::auth::Principal;
 use crate::problem::{Code, Problem};
 use crate::{cors, request_id};
 
+pub(crate) use events::LAST_EVENT_ID;
+
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 const BASE: &str = "/api/v1";
@@ -34,6 +37,7 @@ pub(crate) fn all(api: &Shared) -> Router {
         .route("/jobs", only(get(list::list).post(submit::submit)))
         .route("/jobs/{id}", only(get(show::show)))
         .route("/jobs/{id}/cancel", only(post(cancel::cancel)))
+        .route("/jobs/{id}/events", only(get(events::events)))
         .fallback(async || Problem::new(Code::RouteNotFound, "there is no such route"));
     let router = Router::new()
         .nest(BASE, versioned)

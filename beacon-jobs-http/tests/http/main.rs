@@ -4,6 +4,7 @@
 mod auth;
 mod cancel;
 mod config;
+mod events;
 mod faults;
 mod foreign_loop;
 mod health;

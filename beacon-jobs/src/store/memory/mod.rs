@@ -23,7 +23,7 @@ use crate::cancel::{CancelOutcome, CancelRequest};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::id::{IncarnationId, JobId};
-use crate::job::{AuditEntry, JobDetail};
+use crate::job::{AuditEntry, JobDetail, JobOutline};
 use crate::stop::{StopItem, StopState};
 
 /// A store that lives as long as its process: for tests, and for jobs that need not outlive it.
@@ -98,6 +98,10 @@ impl JobStore for MemoryStore {
 
     async fn get(&self, id: &JobId, page: ExecutionPage) -> Result<Option<JobDetail>> {
         Ok(self.read(|state, now| state.detail(now, id, page)))
+    }
+
+    async fn outline(&self, id: &JobId) -> Result<Option<JobOutline>> {
+        Ok(self.read(|state, now| state.outline(now, id)))
     }
 
     async fn list(&self, filter: &JobFilter) -> Result<JobList> {

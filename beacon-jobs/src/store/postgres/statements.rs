@@ -130,6 +130,20 @@ statements! {
           ORDER BY @.beacon_unsettledness(s.settled, s.state) DESC, s.number DESC LIMIT 1 \
         ) t ON true \
         WHERE j.id = $1 ORDER BY e.key";
+    Outline = "SELECT e.key, e.status, e.attempts, e.started_at, \
+          CASE WHEN e.status = 22 THEN j.finished_at ELSE e.finished_at END, r.error, \
+          t.state, t.requested_at, t.confirmed_at, t.evidence, t.why \
+        FROM @.beacon_jobs j \
+        CROSS JOIN LATERAL ( \
+          SELECT x.* FROM @.beacon_executions x \
+          WHERE x.key BETWEEN j.seq * 131072 AND j.seq * 131072 + 131071 ORDER BY x.key OFFSET 0 \
+        ) e \
+        LEFT JOIN @.beacon_results r ON r.key = e.key \
+        LEFT JOIN LATERAL ( \
+          SELECT s.* FROM @.beacon_stops s WHERE s.execution = e.key \
+          ORDER BY @.beacon_unsettledness(s.settled, s.state) DESC, s.number DESC LIMIT 1 \
+        ) t ON true \
+        WHERE j.id = $1 ORDER BY e.key";
     List = list!("j.seq", "true");
     ListOwner = list!("j.seq + 0", "j.owner = $4 AND ($5::text IS NULL OR j.status = $5)");
     ListQueued = list!("j.seq + 0", "j.status = 'queued'");

@@ -469,30 +469,64 @@ macro_rules! list {
     };
 }
 
+/// The job `$1` at the time `$2`: its record, the executors that live nodes have, its progress, and
+/// its stops, counted.
+macro_rules! job {
+    () => {
+        concat!(
+            "SELECT ",
+            record!(),
+            " FROM beacon_jobs j WHERE j.id = $1; ",
+            live_executors!("$2"),
+            "; SELECT j.seq, e.status, count(*) FROM beacon_jobs j CROSS JOIN beacon_executions e ON ",
+            in_job!("e.key", "j.seq"),
+            " WHERE j.id = $1 GROUP BY e.status; ",
+            stop_counts!(concat!(
+                "t.execution BETWEEN (SELECT seq FROM beacon_jobs WHERE id = $1) * 131072 \
+                 AND (SELECT seq FROM beacon_jobs WHERE id = $1) * 131072 + 131071"
+            ))
+        )
+    };
+}
+
+/// The state of an execution `e` of job `j`.
+macro_rules! state {
+    () => {
+        "e.key, e.status, e.attempts, e.started_at, iif(e.status = 22, j.finished_at, e.finished_at)"
+    };
+}
+
+/// What an execution `e` brought, `r`, and the stop that it shows, `t`.
+macro_rules! result_and_stop {
+    () => {
+        "LEFT JOIN beacon_results r ON r.key = e.key \
+         LEFT JOIN beacon_stops t ON t.execution = e.key AND t.number = ( \
+           SELECT number FROM beacon_stops WHERE execution = e.key \
+           ORDER BY unsettledness DESC, number DESC LIMIT 1 \
+         )"
+    };
+}
+
 reads! {
     GET {
-        "SELECT ", record!(), " FROM beacon_jobs j WHERE j.id = $1; ",
-        live_executors!("$2"),
-        "; SELECT j.seq, e.status, count(*) FROM beacon_jobs j CROSS JOIN beacon_executions e ON ",
-        in_job!("e.key", "j.seq"),
-        " WHERE j.id = $1 GROUP BY e.status; ",
-        stop_counts!(concat!(
-            "t.execution BETWEEN (SELECT seq FROM beacon_jobs WHERE id = $1) * 131072 \
-             AND (SELECT seq FROM beacon_jobs WHERE id = $1) * 131072 + 131071"
-        )),
-        "; SELECT e.key, e.status, e.attempts, e.started_at, iif(e.status = 22, j.finished_at, e.finished_at), p.spec, r.error, r.output, ( \
+        job!(),
+        "; SELECT ", state!(), ", p.spec, r.error, r.output, ( \
              SELECT a.late_output FROM beacon_attempts a WHERE a.execution = e.key AND a.late_output IS NOT NULL \
              ORDER BY a.number DESC LIMIT 1 \
            ), t.state, t.requested_at, t.confirmed_at, t.evidence, t.why \
          FROM beacon_jobs j \
          CROSS JOIN beacon_executions e ON e.key BETWEEN j.seq * 131072 + $3 AND j.seq * 131072 + $4 \
-         CROSS JOIN beacon_specs p ON p.key = e.key \
-         LEFT JOIN beacon_results r ON r.key = e.key \
-         LEFT JOIN beacon_stops t ON t.execution = e.key AND t.number = ( \
-           SELECT number FROM beacon_stops WHERE execution = e.key \
-           ORDER BY unsettledness DESC, number DESC LIMIT 1 \
-         ) \
-         WHERE j.id = $1"
+         CROSS JOIN beacon_specs p ON p.key = e.key ",
+        result_and_stop!(),
+        " WHERE j.id = $1"
+    }
+
+    OUTLINE {
+        job!(),
+        "; SELECT ", state!(), ", r.error, t.state, t.requested_at, t.confirmed_at, t.evidence, t.why \
+         FROM beacon_jobs j CROSS JOIN beacon_executions e ON ", in_job!("e.key", "j.seq"), " ",
+        result_and_stop!(),
+        " WHERE j.id = $1 ORDER BY e.key"
     }
 
     LIST { list!("true") }
