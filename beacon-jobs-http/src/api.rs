@@ -7,7 +7,8 @@ use axum::Router;
 use axum::http::HeaderValue;
 use axum::http::request::Parts;
 use beacon_jobs::cancel::Actor;
-use beacon_jobs::{Error, ErrorKind, Jobs, Result};
+use beacon_jobs::store::ExecutionPage;
+use beacon_jobs::{Error, ErrorKind, JobId, Jobs, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{AuthRefusal, Authenticator, Principal};
@@ -121,6 +122,15 @@ impl Settings {
     /// That of the authenticator.
     pub(crate) async fn principal(&self, head: &Parts) -> Result<Principal, Problem> {
         self.authenticator.authenticate(head).await.map_err(refused)
+    }
+
+    /// Sees that there is such a job, and that this principal may see it.
+    ///
+    /// # Cancellation safety
+    /// Changes nothing.
+    pub(crate) async fn allow(&self, principal: &Principal, id: &JobId) -> Result<(), Problem> {
+        let detail = self.jobs.get(id, ExecutionPage::NONE).await?.ok_or_else(Problem::no_job)?;
+        if principal.actor().may_act_for(&detail.job.owner) { Ok(()) } else { Err(Problem::not_yours()) }
     }
 
     /// As whom this request may cancel.

@@ -24,11 +24,24 @@
 //! | GET `/api/v1/jobs` | jobs, newest first; `status`, `label=key:value`, `limit`, `cursor` |
 //! | GET `/api/v1/jobs/{id}` | a job with a page of its executions; `exec_limit`, `exec_offset` |
 //! | POST `/api/v1/jobs/{id}/cancel` | cancels; `wait=0..60` answers once every stop is settled |
+//! | POST `/api/v1/jobs/cancel` | cancels many: `{filter: {status?, labels?, ids?}, reason?, mode?, grace_seconds?, dry_run?}` |
+//! | GET `/api/v1/jobs/{id}/audit` | who did what to the job, when and why |
 //! | GET `/api/v1/jobs/{id}/events` | the job's changes as they come, as server-sent events |
 //! | GET `/healthz`, `/readyz` | alive; ready, that is, the store answers |
 //!
 //! An execution's `id` is its place in the job's list, counted from 0, in decimal digits. A job's
 //! `spec` holds its rules; its executions have rows.
+//!
+//! # Cancelling many
+//! Cancelled are the jobs that fit all of the filter and that the caller may cancel: with `ids` (at
+//! most 1 000) of those named, else of all that are queued or running. A filter must have at least one
+//! of its members. A credential is always needed, whatever the [`CancelPolicy`]. The answer has in
+//! `jobs` those that this request cancelled, in `cancelled` how many those are, and in `skipped` those
+//! that were named or found and not cancelled, each with `why`: `not_found`, `forbidden`,
+//! `already_finished` (and its `status`), `already_cancelled` (and `escalated` where its stops became
+//! harsher), or `no_match`. With `dry_run` nothing is changed, and the answer is what it would have
+//! been. Up to 1 000 jobs are cancelled in one commit, all or none; a request that finds more has
+//! several, up to 10 000 jobs in all, and says `more` where some are left.
 //!
 //! # Events
 //! A stream tells of each change once and in order, whichever node made it: `execution` and `stop`

@@ -4,7 +4,6 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use beacon_jobs::JobId;
-use beacon_jobs::store::ExecutionPage;
 
 use super::{Caller, Named};
 use crate::api::Shared;
@@ -37,10 +36,7 @@ async fn answer(
 ) -> Result<Response, Problem> {
     Query::of(uri).finish("none; the place to go on from is told in the header Last-Event-ID")?;
     let id = id.ok_or_else(Problem::no_job)?;
-    let detail = api.jobs.get(id, ExecutionPage::NONE).await?.ok_or_else(Problem::no_job)?;
-    if !principal.actor().may_act_for(&detail.job.owner) {
-        return Err(Problem::not_yours());
-    }
+    api.allow(principal, id).await?;
     // An id that cannot be read, as of an older server, is no reason to refuse: its client would
     // send it again and again. It is told everything.
     let last = headers.get(LAST_EVENT_ID).and_then(|last| View::read(id, last.to_str().ok()?));

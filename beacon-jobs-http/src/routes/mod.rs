@@ -1,19 +1,23 @@
 //! The routes, one file each.
 
+mod audit;
 mod cancel;
+mod cancel_many;
 mod events;
+mod filter;
 mod health;
 mod list;
 mod show;
 mod submit;
+mod wish;
 
 use std::future::Future;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Router, middleware};
@@ -35,7 +39,9 @@ const BASE: &str = "/api/v1";
 pub(crate) fn all(api: &Shared) -> Router {
     let versioned = Router::new()
         .route("/jobs", only(get(list::list).post(submit::submit)))
+        .route("/jobs/cancel", only(post(cancel_many::cancel_many).get(show_cancel)))
         .route("/jobs/{id}", only(get(show::show)))
+        .route("/jobs/{id}/audit", only(get(audit::audit)))
         .route("/jobs/{id}/cancel", only(post(cancel::cancel)))
         .route("/jobs/{id}/events", only(get(events::events)))
         .fallback(async || Problem::new(Code::RouteNotFound, "there is no such route"));
@@ -48,6 +54,11 @@ pub(crate) fn all(api: &Shared) -> Router {
 
 pub(crate) fn cancel_alone(api: &Shared) -> Router {
     finish(Router::new().route(&format!("{BASE}/jobs/{{id}}/cancel"), only(post(cancel::cancel))), api)
+}
+
+/// Shows a job that has the name of a route.
+async fn show_cancel(api: State<Shared>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
+    show::show(api, caller, Named(JobId::new("cancel").ok()), uri).await
 }
 
 /// Refuses every other method with a problem of our own.

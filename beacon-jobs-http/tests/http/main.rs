@@ -1,8 +1,10 @@
 //! The API, driven through its router as a client would, and over a real socket.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod audit;
 mod auth;
 mod cancel;
+mod cancel_many;
 mod config;
 mod events;
 mod faults;
