@@ -11,8 +11,12 @@ use beacon_jobs::store::ExecutionPage;
 use beacon_jobs::{Error, ErrorKind, JobId, Jobs, Result};
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "wallet")]
+use crate::auth::FirstOf;
 use crate::auth::{AuthRefusal, Authenticator, Principal};
 use crate::problem::{Code, Problem};
+#[cfg(feature = "wallet")]
+use crate::wallet::WalletSignIn;
 use crate::{cors, routes};
 
 /// The HTTP interface to jobs. Cloning is cheap.
@@ -30,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) max_body: usize,
     pub(crate) cors_origins: Vec<HeaderValue>,
     pub(crate) end_of_events: CancellationToken,
+    #[cfg(feature = "wallet")]
+    pub(crate) wallet: Option<WalletSignIn>,
     authenticator: Arc<dyn Authenticator>,
     admin_only_executors: BTreeSet<String>,
     cancel_policy: CancelPolicy,
@@ -88,6 +94,8 @@ impl Api {
         ApiBuilder {
             jobs: jobs.clone(),
             authenticator: None,
+            #[cfg(feature = "wallet")]
+            wallet: None,
             max_body: ApiBuilder::DEFAULT_MAX_BODY,
             admin_only_executors: BTreeSet::from(["process".to_owned()]),
             cancel_policy: CancelPolicy::default(),
@@ -160,7 +168,7 @@ impl Settings {
     }
 }
 
-fn refused(refusal: AuthRefusal) -> Problem {
+pub(crate) fn refused(refusal: AuthRefusal) -> Problem {
     let (code, detail) = match refusal {
         AuthRefusal::Missing => (Code::Unauthenticated, "a credential is needed in the Authorization header"),
         AuthRefusal::Invalid => (Code::Unauthenticated, "the credential is not valid"),
@@ -177,6 +185,8 @@ fn refused(refusal: AuthRefusal) -> Problem {
 pub struct ApiBuilder {
     jobs: Jobs,
     authenticator: Option<Arc<dyn Authenticator>>,
+    #[cfg(feature = "wallet")]
+    wallet: Option<WalletSignIn>,
     max_body: usize,
     admin_only_executors: BTreeSet<String>,
     cancel_policy: CancelPolicy,
@@ -191,6 +201,15 @@ impl ApiBuilder {
     #[must_use]
     pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
         self.authenticator = Some(Arc::new(authenticator));
+        self
+    }
+
+    /// Lets people sign in with their wallet, beside those that the authenticator knows, if one is
+    /// set.
+    #[cfg(feature = "wallet")]
+    #[must_use]
+    pub fn wallet(mut self, wallet: WalletSignIn) -> Self {
+        self.wallet = Some(wallet);
         self
     }
 
@@ -239,7 +258,17 @@ impl ApiBuilder {
     /// `Misconfigured` without an authenticator; `InvalidInput` names the setting that is not
     /// allowed.
     pub fn build(self) -> Result<Api> {
-        let authenticator = self.authenticator.ok_or_else(|| {
+        #[cfg(feature = "wallet")]
+        let authenticator = match (self.authenticator, &self.wallet) {
+            (known, None) => known,
+            (None, Some(wallet)) => Some(Arc::new(wallet.clone()) as _),
+            (Some(known), Some(wallet)) => {
+                Some(Arc::new(FirstOf::default().then(known).then(wallet.clone())) as _)
+            }
+        };
+        #[cfg(not(feature = "wallet"))]
+        let authenticator = self.authenticator;
+        let authenticator: Arc<dyn Authenticator> = authenticator.ok_or_else(|| {
             Error::new(
                 ErrorKind::Misconfigured,
                 "the API needs an authenticator; set one with ApiBuilder::authenticator",
@@ -260,6 +289,8 @@ impl ApiBuilder {
                 max_body: self.max_body,
                 cors_origins,
                 end_of_events: CancellationToken::new(),
+                #[cfg(feature = "wallet")]
+                wallet: self.wallet,
                 authenticator,
                 admin_only_executors: self.admin_only_executors,
                 cancel_policy: self.cancel_policy,

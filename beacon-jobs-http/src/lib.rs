@@ -27,6 +27,8 @@
 //! | POST `/api/v1/jobs/cancel` | cancels many: `{filter: {status?, labels?, ids?}, reason?, mode?, grace_seconds?, dry_run?}` |
 //! | GET `/api/v1/jobs/{id}/audit` | who did what to the job, when and why |
 //! | GET `/api/v1/jobs/{id}/events` | the job's changes as they come, as server-sent events |
+//! | POST `/api/v1/auth/nonce`, `/api/v1/auth/session` | signs in with a wallet, where [`ApiBuilder::wallet`] has set that up (feature `wallet`) |
+//! | DELETE `/api/v1/auth/session` | signs out |
 //! | GET `/healthz`, `/readyz` | alive; ready, that is, the store answers |
 //!
 //! An execution's `id` is its place in the job's list, counted from 0, in decimal digits. A job's
@@ -70,7 +72,7 @@
 //!
 //! | status | code | |
 //! |---|---|---|
-//! | 401 | `unauthenticated` | no valid credential |
+//! | 401 | `unauthenticated`, `sign_in_refused` | no valid credential; a sign-in whose `field` does not hold |
 //! | 413 | `body_too_large` | over the limit of [`ApiBuilder::max_body`] |
 //! | 415 | `unsupported_media_type` | a body that is not said to be JSON |
 //! | 400 | `malformed_body` | a body that is not JSON |
@@ -93,6 +95,10 @@ mod query;
 mod request_id;
 mod routes;
 mod upload;
+#[cfg(feature = "wallet")]
+mod wallet;
 
 pub use api::{Api, ApiBuilder, CancelPolicy};
 pub use auth::{Authenticator, BearerTokens, Principal, Role};
+#[cfg(feature = "wallet")]
+pub use wallet::{WalletSignIn, WalletSignInBuilder};

@@ -8,6 +8,8 @@ mod filter;
 mod health;
 mod list;
 mod show;
+#[cfg(feature = "wallet")]
+mod sign_in;
 mod submit;
 mod wish;
 
@@ -43,8 +45,10 @@ pub(crate) fn all(api: &Shared) -> Router {
         .route("/jobs/{id}", only(get(show::show)))
         .route("/jobs/{id}/audit", only(get(audit::audit)))
         .route("/jobs/{id}/cancel", only(post(cancel::cancel)))
-        .route("/jobs/{id}/events", only(get(events::events)))
-        .fallback(async || Problem::new(Code::RouteNotFound, "there is no such route"));
+        .route("/jobs/{id}/events", only(get(events::events)));
+    #[cfg(feature = "wallet")]
+    let versioned = versioned.merge(sign_in::routes());
+    let versioned = versioned.fallback(async || Problem::new(Code::RouteNotFound, "there is no such route"));
     let router = Router::new()
         .nest(BASE, versioned)
         .route("/healthz", only(get(health::live)))

@@ -21,3 +21,5 @@ mod sqlite;
 mod submit;
 mod support;
 mod wait;
+#[cfg(feature = "wallet")]
+mod wallet;

@@ -228,6 +228,7 @@ impl Reader {
             drop(inner);
             let news = async {
                 tokio::select! {
+                    biased;
                     () = news_of(&self.id, &mut signals) => {}
                     () = self.ask.notified() => {}
                 }

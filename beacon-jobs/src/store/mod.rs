@@ -7,6 +7,7 @@ pub mod postgres;
 mod progress;
 mod query;
 mod rules;
+mod session;
 mod signal;
 #[cfg(feature = "conformance")]
 pub mod snapshot;
@@ -31,6 +32,7 @@ pub use progress::{
     StartExecution, StartOutcome,
 };
 pub use query::{ExecutionPage, JobFilter, JobList};
+pub use session::{NewSession, Session, SessionStore, TokenHash};
 pub use signal::{Signal, SignalSender, Signals};
 pub use stops::{CloseStop, CloseStopOutcome, HostBound, StopAnswer, StopUpdate, TakeStops};
 pub use submit::{Submission, Submitted};

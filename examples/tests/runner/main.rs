@@ -23,3 +23,4 @@ mod serve;
 #[path = "../support/server.rs"]
 mod server;
 mod support;
+mod wallet;

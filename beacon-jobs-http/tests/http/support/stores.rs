@@ -5,7 +5,7 @@ use beacon_jobs::store::{JobStore, MemoryStore};
 use tempfile::TempDir;
 
 #[path = "../../../../beacon-jobs/tests/support/postgres.rs"]
-mod server;
+pub(crate) mod server;
 
 /// Stores of two nodes on the same jobs.
 pub(crate) struct Pair {

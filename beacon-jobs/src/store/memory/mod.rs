@@ -1,6 +1,7 @@
 mod ends;
 mod nodes;
 mod read;
+mod sessions;
 #[cfg(feature = "conformance")]
 mod snapshot;
 mod state;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
+use self::sessions::Sessions;
 use self::state::State;
 use super::{
     Claim, ClaimedJob, CloseStop, CloseStopOutcome, ExecutionPage, FinishExecution, FinishJob,
@@ -33,6 +35,7 @@ use crate::stop::{StopItem, StopState};
 #[derive(Clone)]
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
+    sessions: Arc<Mutex<Sessions>>,
     signals: SignalSender,
     clock: Arc<dyn Clock>,
 }
@@ -47,7 +50,7 @@ impl MemoryStore {
     /// An empty store on this clock.
     #[must_use]
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        Self { state: Arc::default(), signals: SignalSender::new(), clock }
+        Self { state: Arc::default(), sessions: Arc::default(), signals: SignalSender::new(), clock }
     }
 
     fn read<T>(&self, act: impl FnOnce(&State, OffsetDateTime) -> T) -> T {

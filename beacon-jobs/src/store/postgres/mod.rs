@@ -23,6 +23,7 @@ mod options;
 mod pending;
 mod progress;
 mod read;
+mod sessions;
 mod source;
 mod statements;
 mod stops;

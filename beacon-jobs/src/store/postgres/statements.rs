@@ -15,6 +15,7 @@ pub(super) const SCRIPTS: &[(i64, &str, &str)] = &[
     (3, "stops", include_str!("../../../migrations/postgres/0003_stops.sql")),
     (4, "jobs", include_str!("../../../migrations/postgres/0004_jobs.sql")),
     (5, "cancel_many", include_str!("../../../migrations/postgres/0005_cancel_many.sql")),
+    (6, "sessions", include_str!("../../../migrations/postgres/0006_sessions.sql")),
 ];
 
 /// What `@plan` stands for in a script: a plan that was made while a table was small is not used
@@ -171,6 +172,23 @@ statements! {
           SELECT h.seq FROM @.beacon_jobs h WHERE h.status = 'running' AND h.incarnation = $1 \
           UNION SELECT n.seq FROM @.beacon_jobs n WHERE n.id = ANY ($2) \
         ) w JOIN @.beacon_jobs j ON j.seq = w.seq ORDER BY j.id";
+
+    // What has expired goes by and by, and never where somebody else is at it.
+    GiveNonce = "WITH expired AS (DELETE FROM @.beacon_nonces n WHERE n.nonce IN ( \
+            SELECT x.nonce FROM @.beacon_nonces x WHERE x.expires_at <= @.beacon_now() \
+            LIMIT 100 FOR UPDATE SKIP LOCKED)) \
+        INSERT INTO @.beacon_nonces (nonce, expires_at) VALUES ($1, @.beacon_now() + $2) RETURNING expires_at";
+    OpenSession = "WITH expired AS (DELETE FROM @.beacon_sessions s WHERE s.token IN ( \
+            SELECT x.token FROM @.beacon_sessions x WHERE x.expires_at <= @.beacon_now() \
+            LIMIT 100 FOR UPDATE SKIP LOCKED)), \
+          used AS (DELETE FROM @.beacon_nonces n \
+            WHERE n.nonce = $1 AND n.expires_at > @.beacon_now() RETURNING true) \
+        INSERT INTO @.beacon_sessions (token, subject, expires_at) \
+        SELECT $2, $3, @.beacon_now() + $4 FROM used RETURNING expires_at";
+    Session = "SELECT s.subject, s.expires_at FROM @.beacon_sessions s \
+        WHERE s.token = $1 AND s.expires_at > @.beacon_now()";
+    EndSession = "DELETE FROM @.beacon_sessions s \
+        WHERE s.token = $1 AND s.expires_at > @.beacon_now() RETURNING true";
 
     // One row: the version, whether commits are synced, and whether the tables are there.
     Check = "SELECT current_setting('server_version_num')::integer, current_setting('server_version'), \

@@ -23,6 +23,7 @@ mod prune;
 mod queue;
 mod read;
 mod rows;
+mod sessions;
 mod source;
 mod statements;
 mod stops;

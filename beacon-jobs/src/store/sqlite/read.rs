@@ -9,11 +9,11 @@ use time::OffsetDateTime;
 use super::codec::{blob, nanos};
 use super::error::fault;
 use super::link::{self, Answers};
-use super::{statements, stops};
+use super::{sessions, statements, stops};
 use crate::id::{IncarnationId, JobId};
 use crate::job::{AuditEntry, JobDetail, JobOutline, JobRecord, JobSpec, JobStatus, Progress, StopCounts};
 use crate::store::sql::{self, Cells, Fault, json};
-use crate::store::{ExecutionPage, HeldJob, JobFilter, JobList, NodeRecord};
+use crate::store::{ExecutionPage, HeldJob, JobFilter, JobList, NodeRecord, Session, TokenHash};
 
 async fn read(
     readers: &SqlitePool,
@@ -137,6 +137,15 @@ pub(super) async fn held(
     let query = sqlx::query(statements::HELD).bind(blob(incarnation.as_uuid())).bind(json(&running));
     let answers = read(readers, query).await?;
     answers.rows(0).map(|row| sql::held(row, now)).collect()
+}
+
+pub(super) async fn session(
+    readers: &SqlitePool,
+    now: OffsetDateTime,
+    token: &TokenHash,
+) -> Result<Option<Session>, Fault> {
+    let query = sqlx::query(statements::SESSION).bind(nanos(now)).bind(token.as_str().to_owned());
+    read(readers, query).await?.row(0).map(sessions::session).transpose()
 }
 
 pub(super) async fn nodes(readers: &SqlitePool, now: OffsetDateTime) -> Result<Vec<NodeRecord>, Fault> {

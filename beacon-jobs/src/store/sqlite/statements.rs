@@ -430,6 +430,25 @@ steps! {
            AND NOT EXISTS (SELECT 1 FROM beacon_holders h WHERE h.incarnation = beacon_nodes.incarnation)"
     }
 
+    commit GIVE_NONCE {
+        "DELETE FROM beacon_nonces WHERE expires_at <= $1; \
+         INSERT INTO beacon_nonces (nonce, expires_at) VALUES ($2, $3)"
+    }
+
+    within USE_NONCE {
+        "DELETE FROM beacon_nonces WHERE expires_at <= $1; \
+         DELETE FROM beacon_nonces WHERE nonce = $2 RETURNING nonce"
+    }
+
+    commit OPEN_SESSION {
+        "DELETE FROM beacon_sessions WHERE expires_at <= $1; \
+         INSERT INTO beacon_sessions (token, subject, expires_at) VALUES ($2, $3, $4)"
+    }
+
+    commit END_SESSION {
+        "DELETE FROM beacon_sessions WHERE token = $2 AND expires_at > $1 RETURNING token"
+    }
+
     begin CHECK { "UPDATE beacon_jobs SET epoch = epoch WHERE 0" }
 }
 
@@ -566,6 +585,10 @@ reads! {
              AND t.settled = 0) \
          FROM beacon_jobs j WHERE (j.status = 'running' AND j.incarnation = $1) \
            OR j.id IN (SELECT value FROM json_each($2)) ORDER BY j.id"
+    }
+
+    SESSION {
+        "SELECT subject, expires_at FROM beacon_sessions WHERE token = $2 AND expires_at > $1"
     }
 
     NODES {
