@@ -7,10 +7,16 @@ use axum::Router;
 use axum::http::HeaderValue;
 use axum::http::request::Parts;
 use beacon_jobs::cancel::Actor;
-use beacon_jobs::{Error, ErrorKind, Jobs, Result};
+use beacon_jobs::store::ExecutionPage;
+use beacon_jobs::{Error, ErrorKind, JobId, Jobs, Result};
+use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "wallet")]
+use crate::auth::FirstOf;
 use crate::auth::{AuthRefusal, Authenticator, Principal};
 use crate::problem::{Code, Problem};
+#[cfg(feature = "wallet")]
+use crate::wallet::WalletSignIn;
 use crate::{cors, routes};
 
 /// The HTTP interface to jobs. Cloning is cheap.
@@ -27,6 +33,9 @@ pub(crate) struct Settings {
     pub(crate) jobs: Jobs,
     pub(crate) max_body: usize,
     pub(crate) cors_origins: Vec<HeaderValue>,
+    pub(crate) end_of_events: CancellationToken,
+    #[cfg(feature = "wallet")]
+    pub(crate) wallet: Option<WalletSignIn>,
     authenticator: Arc<dyn Authenticator>,
     admin_only_executors: BTreeSet<String>,
     cancel_policy: CancelPolicy,
@@ -85,6 +94,8 @@ impl Api {
         ApiBuilder {
             jobs: jobs.clone(),
             authenticator: None,
+            #[cfg(feature = "wallet")]
+            wallet: None,
             max_body: ApiBuilder::DEFAULT_MAX_BODY,
             admin_only_executors: BTreeSet::from(["process".to_owned()]),
             cancel_policy: CancelPolicy::default(),
@@ -104,6 +115,12 @@ impl Api {
     pub fn cancel_router(&self) -> Router {
         routes::cancel_alone(&self.shared)
     }
+
+    /// Ends the streams of events, those that are open and those that are asked for later: for a
+    /// server that shuts down and would wait for them. Their clients go on at another node.
+    pub fn end_events(&self) {
+        self.shared.end_of_events.cancel();
+    }
 }
 
 impl Settings {
@@ -113,6 +130,15 @@ impl Settings {
     /// That of the authenticator.
     pub(crate) async fn principal(&self, head: &Parts) -> Result<Principal, Problem> {
         self.authenticator.authenticate(head).await.map_err(refused)
+    }
+
+    /// Sees that there is such a job, and that this principal may see it.
+    ///
+    /// # Cancellation safety
+    /// Changes nothing.
+    pub(crate) async fn allow(&self, principal: &Principal, id: &JobId) -> Result<(), Problem> {
+        let detail = self.jobs.get(id, ExecutionPage::NONE).await?.ok_or_else(Problem::no_job)?;
+        if principal.actor().may_act_for(&detail.job.owner) { Ok(()) } else { Err(Problem::not_yours()) }
     }
 
     /// As whom this request may cancel.
@@ -142,7 +168,7 @@ impl Settings {
     }
 }
 
-fn refused(refusal: AuthRefusal) -> Problem {
+pub(crate) fn refused(refusal: AuthRefusal) -> Problem {
     let (code, detail) = match refusal {
         AuthRefusal::Missing => (Code::Unauthenticated, "a credential is needed in the Authorization header"),
         AuthRefusal::Invalid => (Code::Unauthenticated, "the credential is not valid"),
@@ -159,6 +185,8 @@ fn refused(refusal: AuthRefusal) -> Problem {
 pub struct ApiBuilder {
     jobs: Jobs,
     authenticator: Option<Arc<dyn Authenticator>>,
+    #[cfg(feature = "wallet")]
+    wallet: Option<WalletSignIn>,
     max_body: usize,
     admin_only_executors: BTreeSet<String>,
     cancel_policy: CancelPolicy,
@@ -173,6 +201,15 @@ impl ApiBuilder {
     #[must_use]
     pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
         self.authenticator = Some(Arc::new(authenticator));
+        self
+    }
+
+    /// Lets people sign in with their wallet, beside those that the authenticator knows, if one is
+    /// set.
+    #[cfg(feature = "wallet")]
+    #[must_use]
+    pub fn wallet(mut self, wallet: WalletSignIn) -> Self {
+        self.wallet = Some(wallet);
         self
     }
 
@@ -221,7 +258,17 @@ impl ApiBuilder {
     /// `Misconfigured` without an authenticator; `InvalidInput` names the setting that is not
     /// allowed.
     pub fn build(self) -> Result<Api> {
-        let authenticator = self.authenticator.ok_or_else(|| {
+        #[cfg(feature = "wallet")]
+        let authenticator = match (self.authenticator, &self.wallet) {
+            (known, None) => known,
+            (None, Some(wallet)) => Some(Arc::new(wallet.clone()) as _),
+            (Some(known), Some(wallet)) => {
+                Some(Arc::new(FirstOf::default().then(known).then(wallet.clone())) as _)
+            }
+        };
+        #[cfg(not(feature = "wallet"))]
+        let authenticator = self.authenticator;
+        let authenticator: Arc<dyn Authenticator> = authenticator.ok_or_else(|| {
             Error::new(
                 ErrorKind::Misconfigured,
                 "the API needs an authenticator; set one with ApiBuilder::authenticator",
@@ -241,6 +288,9 @@ impl ApiBuilder {
                 jobs: self.jobs,
                 max_body: self.max_body,
                 cors_origins,
+                end_of_events: CancellationToken::new(),
+                #[cfg(feature = "wallet")]
+                wallet: self.wallet,
                 authenticator,
                 admin_only_executors: self.admin_only_executors,
                 cancel_policy: self.cancel_policy,

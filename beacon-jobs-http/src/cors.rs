@@ -1,12 +1,12 @@
 use std::time::Duration;
 
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
-use axum::http::{HeaderName, HeaderValue, Method, Uri};
+use axum::http::{HeaderValue, Method, Uri};
 use beacon_jobs::{Error, Result};
 use tower_http::cors::CorsLayer;
 
 use crate::request_id;
-use crate::routes::IDEMPOTENCY_KEY;
+use crate::routes::{IDEMPOTENCY_KEY, LAST_EVENT_ID};
 
 /// Checks an origin of the configuration: a browser's `Origin` header is compared with it byte by
 /// byte, so one in any other form than the browser's would silently never match.
@@ -34,13 +34,7 @@ pub(crate) fn layer(origins: &[HeaderValue]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origins.to_vec())
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
-        .allow_headers([
-            AUTHORIZATION,
-            CONTENT_TYPE,
-            HeaderName::from_static("last-event-id"),
-            IDEMPOTENCY_KEY,
-            request_id::HEADER,
-        ])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, LAST_EVENT_ID, IDEMPOTENCY_KEY, request_id::HEADER])
         .expose_headers([LOCATION, RETRY_AFTER, request_id::HEADER])
         .max_age(Duration::from_secs(3600))
 }

@@ -24,10 +24,45 @@
 //! | GET `/api/v1/jobs` | jobs, newest first; `status`, `label=key:value`, `limit`, `cursor` |
 //! | GET `/api/v1/jobs/{id}` | a job with a page of its executions; `exec_limit`, `exec_offset` |
 //! | POST `/api/v1/jobs/{id}/cancel` | cancels; `wait=0..60` answers once every stop is settled |
+//! | POST `/api/v1/jobs/cancel` | cancels many: `{filter: {status?, labels?, ids?}, reason?, mode?, grace_seconds?, dry_run?}` |
+//! | GET `/api/v1/jobs/{id}/audit` | who did what to the job, when and why |
+//! | GET `/api/v1/jobs/{id}/events` | the job's changes as they come, as server-sent events |
+//! | POST `/api/v1/auth/nonce`, `/api/v1/auth/session` | signs in with a wallet, where [`ApiBuilder::wallet`] has set that up (feature `wallet`) |
+//! | DELETE `/api/v1/auth/session` | signs out |
 //! | GET `/healthz`, `/readyz` | alive; ready, that is, the store answers |
 //!
 //! An execution's `id` is its place in the job's list, counted from 0, in decimal digits. A job's
 //! `spec` holds its rules; its executions have rows.
+//!
+//! # Cancelling many
+//! Cancelled are the jobs that fit all of the filter and that the caller may cancel: with `ids` (at
+//! most 1 000) of those named, else of all that are queued or running. A filter must have at least one
+//! of its members. A credential is always needed, whatever the [`CancelPolicy`]. The answer has in
+//! `jobs` those that this request cancelled, in `cancelled` how many those are, and in `skipped` those
+//! that were named or found and not cancelled, each with `why`: `not_found`, `forbidden`,
+//! `already_finished` (and its `status`), `already_cancelled` (and `escalated` where its stops became
+//! harsher), or `no_match`. With `dry_run` nothing is changed, and the answer is what it would have
+//! been. Up to 1 000 jobs are cancelled in one commit, all or none; a request that finds more has
+//! several, up to 10 000 jobs in all, and says `more` where some are left.
+//!
+//! # Events
+//! A stream tells of each change once and in order, whichever node made it: `execution` and `stop`
+//! events of the executions that changed, and then a `job` event with the counts that follow from
+//! them. It begins with what has changed since the submission, so an execution of which nothing is
+//! told is queued. Of several changes of one thing that came too fast to be read one by one, the last
+//! is told; so are the changes that a slow reader missed.
+//!
+//! | event | data |
+//! |---|---|
+//! | `execution` | `job_id`, `id`, `status`, `attempt`, `started_at`, `finished_at`, `error`; when its status or attempt changed |
+//! | `stop` | `job_id`, `execution_id`, and `state`, `requested_at`, `confirmed_at`, `evidence`, `why` of the execution's stop; when its state changed |
+//! | `job` | the job as the list of jobs has it, with `stops` (counts by state) and `over` |
+//!
+//! The stream ends after the job has its outcome and every stop is settled; `over` is true in the last
+//! event. An `id` sent back as `Last-Event-ID`, to any node, goes on after its event: nothing is told
+//! twice. Of a large job whose executions are in very mixed states it may not hold all, and then
+//! those at the end of the list are told again. One that cannot be read counts as none. A comment
+//! comes every 15 seconds without news.
 //!
 //! # Refusals
 //! A refusal changes nothing and is an RFC 9457 problem (`application/problem+json`) with two more
@@ -37,7 +72,7 @@
 //!
 //! | status | code | |
 //! |---|---|---|
-//! | 401 | `unauthenticated` | no valid credential |
+//! | 401 | `unauthenticated`, `sign_in_refused` | no valid credential; a sign-in whose `field` does not hold |
 //! | 413 | `body_too_large` | over the limit of [`ApiBuilder::max_body`] |
 //! | 415 | `unsupported_media_type` | a body that is not said to be JSON |
 //! | 400 | `malformed_body` | a body that is not JSON |
@@ -54,11 +89,16 @@
 mod api;
 pub mod auth;
 mod cors;
+mod events;
 mod problem;
 mod query;
 mod request_id;
 mod routes;
 mod upload;
+#[cfg(feature = "wallet")]
+mod wallet;
 
 pub use api::{Api, ApiBuilder, CancelPolicy};
 pub use auth::{Authenticator, BearerTokens, Principal, Role};
+#[cfg(feature = "wallet")]
+pub use wallet::{WalletSignIn, WalletSignInBuilder};

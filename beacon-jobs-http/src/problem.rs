@@ -25,6 +25,8 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     Unauthenticated,
+    #[cfg(feature = "wallet")]
+    SignInRefused,
     BodyTooLarge,
     UnsupportedMediaType,
     MalformedBody,
@@ -46,6 +48,8 @@ impl Code {
     const fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "Not signed in"),
+            #[cfg(feature = "wallet")]
+            Self::SignInRefused => (StatusCode::UNAUTHORIZED, "sign_in_refused", "Sign-in refused"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unsupported media type")
@@ -98,8 +102,13 @@ impl Problem {
 
     /// A field, parameter or header that is not allowed.
     pub(crate) fn invalid(field: impl Into<String>, message: &str) -> Self {
+        Self::field(Code::InvalidRequest, field, message)
+    }
+
+    /// A problem with a part of the request.
+    pub(crate) fn field(code: Code, field: impl Into<String>, message: &str) -> Self {
         let field = field.into();
-        let mut problem = Self::new(Code::InvalidRequest, format!("{field}: {message}"));
+        let mut problem = Self::new(code, format!("{field}: {message}"));
         problem.0.field = Some(field);
         problem
     }

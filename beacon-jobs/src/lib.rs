@@ -38,7 +38,7 @@
 //! | [`context`] | the cancellable scope of a job in this process; works alone |
 //! | [`executor`] | the [`Executor`](executor::Executor) trait, one implementation a provider; `function` and `process` |
 //! | [`store`] | the [`JobStore`](store::JobStore) trait, which decides every race; memory, SQLite and Postgres |
-//! | [`Jobs`] | the door: submit, get, list, cancel, wait |
+//! | [`Jobs`] | the door: submit, get, list, cancel, watch, wait |
 //! | [`runner`] | a node: claims jobs, runs their executions, drives stops |
 //! | `conformance` | the suites that any store or executor is run through |
 //!
@@ -80,7 +80,7 @@ pub use error::{Error, ErrorKind, Result};
 #[cfg(all(feature = "process", unix))]
 pub use executor::process;
 pub use id::{AttemptId, IdSource, IncarnationId, JobId, RandomIds};
-pub use jobs::{Accepted, CancelAnswer, Jobs, JobsBuilder, Settled};
+pub use jobs::{Accepted, CancelAnswer, JobWatch, Jobs, JobsBuilder, Settled};
 
 #[cfg(all(doctest, feature = "process", feature = "sqlite"))]
 #[doc = include_str!("../../README.md")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use beacon_jobs::cancel::{CancelOutcome, CancelRequest};
-use beacon_jobs::job::{AuditEntry, JobDetail};
+use beacon_jobs::job::{AuditEntry, JobDetail, JobOutline};
 use beacon_jobs::stop::{StopItem, StopState};
 use beacon_jobs::store::{
     Claim, ClaimedJob, CloseStop, CloseStopOutcome, ExecutionPage, FinishExecution, FinishJob,
@@ -93,6 +93,10 @@ impl<S: JobStore> JobStore for JournaledStore<S> {
 
     async fn get(&self, id: &JobId, page: ExecutionPage) -> Result<Option<JobDetail>> {
         self.store.get(id, page).await
+    }
+
+    async fn outline(&self, id: &JobId) -> Result<Option<JobOutline>> {
+        self.store.outline(id).await
     }
 
     async fn list(&self, filter: &JobFilter) -> Result<JobList> {

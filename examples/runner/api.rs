@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use axum::Router;
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderValue, header};
 use beacon_jobs::Jobs;
+use beacon_jobs::store::SessionStore;
 use beacon_jobs_http::auth::AuthRefusal;
-use beacon_jobs_http::{Api, Authenticator, BearerTokens, Principal};
+use beacon_jobs_http::{Api, Authenticator, BearerTokens, Principal, WalletSignIn};
 
 use crate::exit::Exit;
 use crate::secret::Secret;
@@ -21,13 +22,14 @@ const ADMIN: &str = "admin";
 /// The name of everybody where nobody is asked.
 const LOCAL: &str = "local";
 
-/// The routes of the API.
-pub(crate) fn router(
+/// The API.
+pub(crate) fn build(
     settings: &ApiSettings,
     jobs: &Jobs,
     token: &Secret,
+    sessions: Arc<dyn SessionStore>,
     bound: SocketAddr,
-) -> Result<Router, Exit> {
+) -> Result<Api, Exit> {
     let admins_only = if settings.process_for_everybody(bound) { &[][..] } else { &["process"] };
     let builder = Api::builder(jobs)
         .max_body(settings.max_body)
@@ -36,12 +38,31 @@ pub(crate) fn router(
         .admin_only_executors(admins_only.iter().copied());
     let builder = if settings.open {
         builder.authenticator(Everybody { origins: settings.cors_origins.iter().cloned().collect() })
-    } else {
+    } else if settings.token {
         let tokens = BearerTokens::new().with_token(token.expose(), Principal::admin(ADMIN));
         builder
             .authenticator(tokens.map_err(|error| Exit::usage(format!("--admin-token {}", error.message())))?)
+    } else {
+        builder
     };
-    Ok(builder.build().map_err(|error| Exit::usage(error.to_string()))?.router())
+    let builder = if settings.wallet { builder.wallet(wallet(settings, sessions, bound)?) } else { builder };
+    builder.build().map_err(|error| Exit::usage(error.to_string()))
+}
+
+/// Sign-in by wallet to the address that the browser shows.
+fn wallet(
+    settings: &ApiSettings,
+    sessions: Arc<dyn SessionStore>,
+    bound: SocketAddr,
+) -> Result<WalletSignIn, Exit> {
+    let url = settings.public_url.clone().unwrap_or_else(|| match bound.port() {
+        // A browser shows no port that is its scheme's own.
+        80 => format!("http://{}", bound.to_string().trim_end_matches(":80")),
+        _ => format!("http://{bound}"),
+    });
+    WalletSignIn::builder(sessions, url)
+        .build()
+        .map_err(|error| Exit::usage(format!("--public-url {}", error.message())))
 }
 
 /// Takes every program of this machine for the administrator, but no page of the web that a browser

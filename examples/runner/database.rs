@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use beacon_jobs::store::postgres::PostgresStore;
 use beacon_jobs::store::sqlite::SqliteStore;
-use beacon_jobs::store::{JobStore, MemoryStore};
+use beacon_jobs::store::{JobStore, MemoryStore, SessionStore};
 use beacon_jobs::{Error, ErrorKind};
 
 use crate::cli::MigrateArgs;
@@ -14,12 +14,26 @@ use crate::print;
 use crate::secret::Secret;
 use crate::values::Database;
 
+/// A database that is open.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) store: Arc<dyn JobStore>,
+    /// Who is signed in, in the same database.
+    pub(crate) sessions: Arc<dyn SessionStore>,
+}
+
+impl Opened {
+    fn of(store: impl JobStore + SessionStore + Clone) -> Self {
+        Self { store: Arc::new(store.clone()), sessions: Arc::new(store) }
+    }
+}
+
 /// Opens a database to serve from. A file gets its schema here; a server, which others use too, only
 /// by `migrate`.
-pub(crate) async fn open(database: &Database) -> Result<Arc<dyn JobStore>, Exit> {
+pub(crate) async fn open(database: &Database) -> Result<Opened, Exit> {
     match database {
-        Database::Memory => Ok(Arc::new(MemoryStore::new())),
-        Database::Sqlite(path) => Ok(Arc::new(migrated_file(database, path).await?)),
+        Database::Memory => Ok(Opened::of(MemoryStore::new())),
+        Database::Sqlite(path) => Ok(Opened::of(migrated_file(database, path).await?)),
         Database::Postgres(url) => {
             let store = open_server(url).await?;
             store.check().await.map_err(|error| match error.kind() {
@@ -31,7 +45,7 @@ pub(crate) async fn open(database: &Database) -> Result<Arc<dyn JobStore>, Exit>
                 }
                 _ => failed(&error),
             })?;
-            Ok(Arc::new(store))
+            Ok(Opened::of(store))
         }
     }
 }

@@ -33,7 +33,7 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<(), Exit> {
         .prefix("beacon-demo-")
         .tempdir()
         .map_err(|error| Exit::failed(format!("no temporary folder can be made: {error}")))?;
-    let store = database::open(&Database::Sqlite(folder.path().join("demo.db"))).await?;
+    let store = database::open(&Database::Sqlite(folder.path().join("demo.db"))).await?.store;
     let jobs = Jobs::new(store);
     let runner = JobRunner::builder(&jobs).executor(ProcessExecutor::new()).start().await.map_err(failed)?;
     let spec = parse_job_file(JOB).map_err(failed)?;

@@ -7,11 +7,14 @@ use std::time::Duration;
 use beacon_jobs::Jobs;
 use beacon_jobs::clock::{Clock, SystemClock};
 use beacon_jobs::runner::JobRunner;
+use beacon_jobs::store::SessionStore;
+use beacon_jobs_http::Api;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::cli::ServeArgs;
+use crate::database::Opened;
 use crate::exit::Exit;
 use crate::page::{self, Facts};
 use crate::secret::Secret;
@@ -35,7 +38,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Exit> {
         None => None,
     };
     let trial = settings.stand_in.as_deref().map(Trial::new).transpose()?;
-    let store = database::open(&settings.database).await?;
+    let Opened { store, sessions } = database::open(&settings.database).await?;
     let store = match &trial {
         Some(trial) => trial.store(store),
         None => store,
@@ -46,7 +49,9 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Exit> {
         None => None,
     };
     let server = match (&settings.api, listener) {
-        (Some(api), Some((listener, bound))) => Some(Server::start(api, &settings, &jobs, listener, bound)?),
+        (Some(api), Some((listener, bound))) => {
+            Some(Server::start(api, &settings, &jobs, sessions, listener, bound)?)
+        }
         _ => None,
     };
 
@@ -117,6 +122,7 @@ async fn start_runner(
 
 /// The part that answers requests.
 struct Server {
+    api: Api,
     stop: oneshot::Sender<()>,
     task: JoinHandle<std::io::Result<()>>,
 }
@@ -126,6 +132,7 @@ impl Server {
         api: &ApiSettings,
         settings: &Settings,
         jobs: &Jobs,
+        sessions: Arc<dyn SessionStore>,
         listener: TcpListener,
         bound: SocketAddr,
     ) -> Result<Self, Exit> {
@@ -145,7 +152,8 @@ impl Server {
             runs_jobs: settings.runner.is_some(),
             open: api.open,
         };
-        let router = api::router(api, jobs, &token, bound)?.merge(page::routes(&facts));
+        let routes = api::build(api, jobs, &token, sessions, bound)?;
+        let router = routes.router().merge(page::routes(&facts));
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(
             axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
@@ -157,15 +165,17 @@ impl Server {
         );
         // Whether somebody reads the address or not, requests are answered.
         let _ = print::line(&format!("listening on http://{bound}"));
-        let _ = match (api.open, is_new) {
+        let _ = match (api.open, is_new && api.token) {
             (true, _) => print::line(&format!("{address}/ (no token needed)")),
             (false, true) => print::line(&format!("{address}/#token={}", token.expose())),
             (false, false) => print::line(&format!("{address}/")),
         };
-        Ok(Self { stop, task })
+        Ok(Self { api: routes, stop, task })
     }
 
     async fn end(self) {
+        // Whoever watches a job goes on at another node.
+        self.api.end_events();
         // It may have ended by itself.
         let _ = self.stop.send(());
         tokio::select! {

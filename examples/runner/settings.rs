@@ -47,6 +47,10 @@ pub(crate) struct ApiSettings {
     pub(crate) public_url: Option<String>,
     /// Everybody is an administrator, without a token.
     pub(crate) open: bool,
+    /// The administrator signs in by a token.
+    pub(crate) token: bool,
+    /// Anybody signs in by wallet, for jobs of their own.
+    pub(crate) wallet: bool,
     /// The administrator's token, if it was given.
     pub(crate) admin_token: Option<Secret>,
     pub(crate) cancel_policy: CancelPolicy,
@@ -94,32 +98,34 @@ impl Settings {
 
 impl ApiSettings {
     fn from_args(args: ServeArgs) -> Result<Self, Exit> {
-        let open = match args.auth.as_deref() {
-            None => false,
-            Some(ways) if ways.contains(&AuthWay::Open) => {
-                if ways.len() > 1 {
-                    return Err(Exit::usage("--auth: open stands alone; name either open or token"));
-                }
-                if !is_local(args.listen) {
-                    return Err(Exit::usage(format!(
-                        "--auth open is refused on {}, which others can reach; listen on 127.0.0.1 or use --auth token",
-                        args.listen.ip()
-                    )));
-                }
-                true
+        let ways = args.auth.as_deref().unwrap_or(&[AuthWay::Token, AuthWay::Wallet]);
+        let has = |way| ways.contains(&way);
+        let (open, token, mut wallet) = (has(AuthWay::Open), has(AuthWay::Token), has(AuthWay::Wallet));
+        if open {
+            if ways.len() > 1 {
+                return Err(Exit::usage("--auth: open stands alone; name either open or token and wallet"));
             }
-            Some(ways) => {
-                if !ways.contains(&AuthWay::Token) {
-                    return Err(Exit::usage(
-                        "--auth: wallet alone would let nobody in, as this runner does not have it yet; add token",
-                    ));
-                }
-                if ways.contains(&AuthWay::Wallet) {
-                    tracing::warn!("wallet sign-in is not built into this runner yet; only tokens are taken");
-                }
-                false
+            if !is_local(args.listen) {
+                return Err(Exit::usage(format!(
+                    "--auth open is refused on {}, which others can reach; listen on 127.0.0.1 or use --auth token",
+                    args.listen.ip()
+                )));
             }
-        };
+        }
+        // A wallet signs for the address that the browser shows.
+        if wallet && args.public_url.is_none() && args.listen.ip().is_unspecified() {
+            let fix = "set --public-url to the address by which browsers reach this server";
+            if args.auth.is_some() {
+                return Err(Exit::usage(format!("--auth wallet on {}: {fix}", args.listen.ip())));
+            }
+            tracing::warn!("nobody can sign in by wallet; {fix}");
+            wallet = false;
+        }
+        if args.admin_token.is_some() && !token && !open {
+            return Err(Exit::usage(
+                "--admin-token is of no use without token in --auth; add it, or leave it out",
+            ));
+        }
         if let Some(token) = &args.admin_token {
             let token = token.expose();
             if token.len() < SHORTEST_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -132,6 +138,8 @@ impl ApiSettings {
             listen: args.listen,
             public_url: args.public_url,
             open,
+            token,
+            wallet,
             admin_token: args.admin_token,
             cancel_policy: args.cancel_policy,
             process_for: args.process_for,
@@ -178,7 +186,21 @@ mod tests {
             assert!(settings(&["--auth", "open", "--listen", listen]).unwrap().api.unwrap().open);
         }
         assert!(refused(&["--auth", "open,token"]).contains("open stands alone"));
-        assert!(refused(&["--auth", "wallet"]).contains("add token"));
+        assert!(refused(&["--auth", "wallet", "--listen", "0.0.0.0:1"]).contains("--public-url"));
+        assert!(
+            refused(&["--auth", "wallet", "--admin-token", "hunter2-hunter2-hunter2"])
+                .contains("--admin-token")
+        );
+        for (args, token, wallet) in [
+            (&[][..], true, true),
+            (&["--auth", "token"], true, false),
+            (&["--auth", "wallet"], false, true),
+            (&["--listen", "0.0.0.0:1"], true, false),
+            (&["--listen", "0.0.0.0:1", "--public-url", "https://portal.example"], true, true),
+        ] {
+            let api = settings(args).unwrap().api.unwrap();
+            assert_eq!((api.token, api.wallet), (token, wallet), "{args:?}");
+        }
     }
 
     #[test]

@@ -65,14 +65,19 @@ fn hash(token: &[u8]) -> [u8; 32] {
 #[async_trait]
 impl Authenticator for BearerTokens {
     async fn authenticate(&self, head: &Parts) -> Result<Principal, AuthRefusal> {
-        let mut shown = head.headers.get_all(AUTHORIZATION).into_iter();
-        let value = shown.next().ok_or(AuthRefusal::Missing)?.as_bytes();
-        let (scheme, token) = value.split_at_checked("Bearer ".len()).ok_or(AuthRefusal::Invalid)?;
-        if shown.next().is_some() || !scheme.eq_ignore_ascii_case(b"Bearer ") {
-            return Err(AuthRefusal::Invalid);
-        }
-        self.find(token.trim_ascii()).cloned().ok_or(AuthRefusal::Invalid)
+        self.find(bearer(head)?).cloned().ok_or(AuthRefusal::Invalid)
     }
+}
+
+/// The token that a request shows.
+pub(crate) fn bearer(head: &Parts) -> Result<&[u8], AuthRefusal> {
+    let mut shown = head.headers.get_all(AUTHORIZATION).into_iter();
+    let value = shown.next().ok_or(AuthRefusal::Missing)?.as_bytes();
+    let (scheme, token) = value.split_at_checked("Bearer ".len()).ok_or(AuthRefusal::Invalid)?;
+    if shown.next().is_some() || !scheme.eq_ignore_ascii_case(b"Bearer ") {
+        return Err(AuthRefusal::Invalid);
+    }
+    Ok(token.trim_ascii())
 }
 
 impl fmt::Debug for BearerTokens {

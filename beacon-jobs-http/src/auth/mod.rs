@@ -1,6 +1,7 @@
-//! Who is asking: the [`Authenticator`] trait, and the one that comes with the crate.
+//! Who is asking: the [`Authenticator`] trait, and those that come with the crate.
 
 mod bearer;
+mod first;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -11,6 +12,9 @@ use axum::http::request::Parts;
 use beacon_jobs::cancel::Actor;
 
 pub use bearer::BearerTokens;
+#[cfg(feature = "wallet")]
+pub(crate) use bearer::bearer;
+pub use first::FirstOf;
 
 /// Turns a request into the principal that sent it.
 ///

@@ -10,11 +10,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
+use super::wish::{WORDS, finish, members, take_wish};
 use super::{Named, json, to_the_end};
 use crate::api::Shared;
 use crate::problem::{Code, Problem};
 use crate::query::Query;
-use crate::upload::{Received, Upload};
+use crate::upload::Upload;
 
 pub(super) async fn cancel(
     State(api): State<Shared>,
@@ -31,7 +32,7 @@ async fn answer(api: Shared, id: Option<&JobId>, request: Request) -> Result<Res
         Err(problem) => return Err(upload.refuse(problem).await),
     };
     let received = upload.read(api.max_body).await?;
-    let request = cancel_request(actor, members(&received)?)?;
+    let request = request_of(actor, if received.body.is_empty() { Map::new() } else { members(&received)? })?;
     let mut query = Query::of(&received.head.uri);
     let wait = Duration::from_secs(query.take_number("wait", 0..=60)?.unwrap_or(0));
     query.finish("wait")?;
@@ -46,47 +47,9 @@ async fn answer(api: Shared, id: Option<&JobId>, request: Request) -> Result<Res
     json(StatusCode::OK, &cancelled)
 }
 
-/// The members of the body; an empty body has none, whatever type it is said to have.
-fn members(received: &Received) -> Result<Map<String, Value>, Problem> {
-    if received.body.is_empty() {
-        return Ok(Map::new());
-    }
-    received.expect_json()?;
-    let body = serde_json::from_slice(&received.body).map_err(|error| {
-        Problem::new(Code::MalformedBody, format!("the body is not readable as JSON: {error}"))
-    })?;
-    match body {
-        Value::Object(members) => Ok(members),
-        _ => Err(Problem::new(Code::InvalidRequest, "the body must be empty or a JSON object")),
-    }
-}
-
-fn cancel_request(by: Actor, mut members: Map<String, Value>) -> Result<CancelRequest, Problem> {
-    let mut request = CancelRequest::new(by);
-    let mut take = |name: &str| members.remove(name).filter(|value| !value.is_null());
-    if let Some(reason) = take("reason") {
-        let Value::String(reason) = reason else {
-            return Err(Problem::invalid("reason", "must be a string of at most 500 characters"));
-        };
-        request.reason = Some(reason);
-    }
-    if let Some(mode) = take("mode") {
-        request.mode = mode
-            .as_str()
-            .and_then(|word| word.parse().ok())
-            .ok_or_else(|| Problem::invalid("mode", "must be one of: graceful immediate"))?;
-    }
-    if let Some(grace) = take("grace_seconds") {
-        let most = CancelRequest::MAX_GRACE.as_secs();
-        let seconds = grace.as_u64().filter(|seconds| *seconds <= most).ok_or_else(|| {
-            Problem::invalid("grace_seconds", &format!("must be a whole number from 0 to {most}"))
-        })?;
-        request.grace = Duration::from_secs(seconds);
-    }
-    if let Some(name) = members.keys().next() {
-        return Err(Problem::unknown(name, "reason, mode, grace_seconds"));
-    }
-    request.check()?;
+fn request_of(by: Actor, mut members: Map<String, Value>) -> Result<CancelRequest, Problem> {
+    let request = take_wish(by, &mut members)?;
+    finish(&members, "", WORDS)?;
     Ok(request)
 }
 

@@ -1,18 +1,25 @@
 //! The routes, one file each.
 
+mod audit;
 mod cancel;
+mod cancel_many;
+mod events;
+mod filter;
 mod health;
 mod list;
 mod show;
+#[cfg(feature = "wallet")]
+mod sign_in;
 mod submit;
+mod wish;
 
 use std::future::Future;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Router, middleware};
@@ -25,6 +32,8 @@ use crate::auth::Principal;
 use crate::problem::{Code, Problem};
 use crate::{cors, request_id};
 
+pub(crate) use events::LAST_EVENT_ID;
+
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 const BASE: &str = "/api/v1";
@@ -32,9 +41,14 @@ const BASE: &str = "/api/v1";
 pub(crate) fn all(api: &Shared) -> Router {
     let versioned = Router::new()
         .route("/jobs", only(get(list::list).post(submit::submit)))
+        .route("/jobs/cancel", only(post(cancel_many::cancel_many).get(show_cancel)))
         .route("/jobs/{id}", only(get(show::show)))
+        .route("/jobs/{id}/audit", only(get(audit::audit)))
         .route("/jobs/{id}/cancel", only(post(cancel::cancel)))
-        .fallback(async || Problem::new(Code::RouteNotFound, "there is no such route"));
+        .route("/jobs/{id}/events", only(get(events::events)));
+    #[cfg(feature = "wallet")]
+    let versioned = versioned.merge(sign_in::routes());
+    let versioned = versioned.fallback(async || Problem::new(Code::RouteNotFound, "there is no such route"));
     let router = Router::new()
         .nest(BASE, versioned)
         .route("/healthz", only(get(health::live)))
@@ -44,6 +58,11 @@ pub(crate) fn all(api: &Shared) -> Router {
 
 pub(crate) fn cancel_alone(api: &Shared) -> Router {
     finish(Router::new().route(&format!("{BASE}/jobs/{{id}}/cancel"), only(post(cancel::cancel))), api)
+}
+
+/// Shows a job that has the name of a route.
+async fn show_cancel(api: State<Shared>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
+    show::show(api, caller, Named(JobId::new("cancel").ok()), uri).await
 }
 
 /// Refuses every other method with a problem of our own.

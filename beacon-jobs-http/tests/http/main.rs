@@ -1,9 +1,12 @@
 //! The API, driven through its router as a client would, and over a real socket.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod audit;
 mod auth;
 mod cancel;
+mod cancel_many;
 mod config;
+mod events;
 mod faults;
 mod foreign_loop;
 mod health;
@@ -18,3 +21,5 @@ mod sqlite;
 mod submit;
 mod support;
 mod wait;
+#[cfg(feature = "wallet")]
+mod wallet;

@@ -8,6 +8,7 @@ mod failure;
 mod file;
 mod lanes;
 mod matrix;
+mod outline;
 mod record;
 mod spec;
 mod status;
@@ -15,6 +16,7 @@ mod status;
 pub use failure::{Failure, FailureKind};
 pub use file::parse_job_file;
 pub(crate) use lanes::lanes;
+pub use outline::{ExecutionOutline, JobOutline};
 pub use record::{
     AuditAction, AuditEntry, Cancellation, ExecutionRecord, JobDetail, JobRecord, Progress, StopCounts,
     StopRecord,

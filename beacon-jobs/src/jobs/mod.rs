@@ -1,6 +1,7 @@
-//! The façade: submit, get, list, cancel, and wait for stops.
+//! The façade: submit, get, list, cancel, watch, and wait for stops.
 
 mod settle;
+mod watch;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
 pub use settle::Settled;
+pub use watch::JobWatch;
 
 use crate::cancel::{CancelOutcome, CancelReason, CancelRequest};
 use crate::clock::{Clock, SystemClock};
@@ -42,6 +44,7 @@ struct Inner {
     ids: Arc<dyn IdSource>,
     poll: Duration,
     local: Mutex<Vec<LocalRunner>>,
+    readers: watch::Readers,
 }
 
 /// A runner in this process.
@@ -354,6 +357,7 @@ impl JobsBuilder {
                 ids: self.ids,
                 poll: self.poll,
                 local: Mutex::default(),
+                readers: watch::Readers::default(),
             }),
         }
     }

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use super::Jobs;
-use crate::clock::within;
+use crate::clock::{Clock, within};
 use crate::error::Result;
 use crate::id::JobId;
 use crate::job::{JobDetail, StopCounts};
-use crate::store::{ExecutionPage, Signal};
+use crate::store::{ExecutionPage, Signal, Signals};
 
 /// How a wait for a job's stops ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +51,9 @@ impl Jobs {
         fits: impl Fn(&JobDetail) -> bool + Send,
     ) -> Result<Option<JobDetail>> {
         let clock = &*self.inner.clock;
-        let mut signals = self.inner.store.signals();
         let deadline = clock.now() + limit;
         loop {
+            let mut signals = self.inner.store.signals();
             let asked = clock.now();
             let Some(detail) = self.get(id, ExecutionPage::NONE).await? else { return Ok(None) };
             let took = clock.now() - asked;
@@ -61,21 +61,40 @@ impl Jobs {
             if fits(&detail) || left.is_zero() {
                 return Ok(Some(detail));
             }
-            let about_it = async {
-                loop {
-                    match signals.next().await {
-                        Signal::Job(other) | Signal::Cancelled(other) if other != *id => {}
-                        Signal::Queued | Signal::StopsDue => {}
-                        _ => return,
-                    }
-                }
-            };
-            // Whether the hint came or the time passed, the store tells.
-            let _ = within(clock, left.min(self.inner.poll), about_it).await;
-            // A busy job of many executions hints all the time, and counting them takes a while:
-            // reading takes at most a fifth of the time.
-            let rest = Duration::try_from(took * 4).unwrap_or_default();
-            clock.sleep(rest.min(self.inner.poll)).await;
+            let took = Duration::try_from(took).unwrap_or_default();
+            wait_for(clock, news_of(id, &mut signals), left.min(self.inner.poll), took).await;
+        }
+    }
+}
+
+/// Waits until it is time to read a job again, the last read of which took so long: until there is
+/// news, or for `limit`.
+///
+/// # Cancellation safety
+/// Dropping the future ends the wait.
+pub(super) async fn wait_for(
+    clock: &dyn Clock,
+    news: impl Future<Output = ()> + Send,
+    limit: Duration,
+    took: Duration,
+) {
+    // Whether the hint came or the time passed, the store tells.
+    let _ = within(clock, limit, news).await;
+    // A busy job of many executions hints all the time, and counting them takes a while: reading
+    // takes at most a fifth of the time.
+    clock.sleep((took * 4).min(limit)).await;
+}
+
+/// Waits for a hint about a job.
+///
+/// # Cancellation safety
+/// Dropping the future ends the wait.
+pub(super) async fn news_of(id: &JobId, signals: &mut Signals) {
+    loop {
+        match signals.next().await {
+            Signal::Job(other) | Signal::Cancelled(other) if other != *id => {}
+            Signal::Queued | Signal::StopsDue => {}
+            _ => return,
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod postgres;
 mod progress;
 mod query;
 mod rules;
+mod session;
 mod signal;
 #[cfg(feature = "conformance")]
 pub mod snapshot;
@@ -31,6 +32,7 @@ pub use progress::{
     StartExecution, StartOutcome,
 };
 pub use query::{ExecutionPage, JobFilter, JobList};
+pub use session::{NewSession, Session, SessionStore, TokenHash};
 pub use signal::{Signal, SignalSender, Signals};
 pub use stops::{CloseStop, CloseStopOutcome, HostBound, StopAnswer, StopUpdate, TakeStops};
 pub use submit::{Submission, Submitted};
@@ -38,7 +40,7 @@ pub use submit::{Submission, Submitted};
 use crate::cancel::{CancelOutcome, CancelRequest};
 use crate::error::Result;
 use crate::id::{IncarnationId, JobId};
-use crate::job::{AuditEntry, JobDetail};
+use crate::job::{AuditEntry, JobDetail, JobOutline};
 use crate::stop::{StopItem, StopState};
 
 /// Keeps jobs, and decides every race about them.
@@ -115,6 +117,16 @@ pub trait JobStore: Display + Debug + Send + Sync + 'static {
     /// # Cancellation safety
     /// Changes nothing.
     async fn get(&self, id: &JobId, page: ExecutionPage) -> Result<Option<JobDetail>>;
+
+    /// Reads a job with the state of all its executions, as of one moment: what
+    /// [`get`](Self::get) of all of them tells, without their labels, inputs and outputs. Those who
+    /// watch a job read this at each of its changes, so a store that can leave the rest unread does.
+    ///
+    /// # Cancellation safety
+    /// Changes nothing.
+    async fn outline(&self, id: &JobId) -> Result<Option<JobOutline>> {
+        Ok(self.get(id, ExecutionPage::ALL).await?.map(JobOutline::from))
+    }
 
     /// Reads jobs, newest first.
     ///
@@ -321,6 +333,9 @@ impl<S: JobStore + ?Sized> JobStore for Arc<S> {
     }
     async fn get(&self, id: &JobId, page: ExecutionPage) -> Result<Option<JobDetail>> {
         (**self).get(id, page).await
+    }
+    async fn outline(&self, id: &JobId) -> Result<Option<JobOutline>> {
+        (**self).outline(id).await
     }
     async fn list(&self, filter: &JobFilter) -> Result<JobList> {
         (**self).list(filter).await

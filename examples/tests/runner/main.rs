@@ -24,3 +24,4 @@ mod serve;
 #[path = "../support/server.rs"]
 mod server;
 mod support;
+mod wallet;

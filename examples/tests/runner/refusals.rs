@@ -77,7 +77,7 @@ async fn configuration_errors_name_the_flag_and_the_fix_and_show_no_secret() {
     let database = place.database();
     for (more, words) in [
         (&["--auth", "open", "--listen", "0.0.0.0:0"][..], &["--auth open", "0.0.0.0", "127.0.0.1"][..]),
-        (&["--auth", "wallet"], &["--auth", "add token"]),
+        (&["--auth", "wallet", "--listen", "0.0.0.0:0"], &["--auth wallet", "--public-url"]),
         (&["--lease-seconds", "0"], &["--lease-seconds", "1..=3600"]),
         (&["--max-body", "1MB"], &["--max-body", "MiB"]),
         (&["--max-jobs", "many"], &["--max-jobs"]),

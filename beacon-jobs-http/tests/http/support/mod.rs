@@ -1,8 +1,10 @@
 //! An API over a store, callers, and a hand that runs jobs step by step.
 
 mod clock;
+mod events;
 mod faulty;
 mod hand;
+pub(crate) mod stores;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 pub(crate) use clock::TokioClock;
+pub(crate) use events::{Event, Events};
 pub(crate) use faulty::{Fault, Faults};
 pub(crate) use hand::Hand;
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::cancel::{CancelOutcome, CancelRequest};
 use crate::id::{IncarnationId, JobId};
-use crate::job::{AuditEntry, JobDetail};
+use crate::job::{AuditEntry, JobDetail, JobOutline};
 use crate::stop::{StopItem, StopState};
 use crate::store::*;
 
@@ -16,6 +16,8 @@ pub enum StoreCall<'a> {
     Submit(&'a Submission),
     /// [`get`](JobStore::get).
     Get(&'a JobId, ExecutionPage),
+    /// [`outline`](JobStore::outline).
+    Outline(&'a JobId),
     /// [`list`](JobStore::list).
     List(&'a JobFilter),
     /// [`audit`](JobStore::audit).
@@ -68,6 +70,7 @@ impl StoreCall<'_> {
             Self::Check => "check",
             Self::Submit(..) => "submit",
             Self::Get(..) => "get",
+            Self::Outline(..) => "outline",
             Self::List(..) => "list",
             Self::Audit(..) => "audit",
             Self::Cancel(..) => "cancel",
@@ -103,6 +106,8 @@ pub enum StoreAnswer<'a> {
     Submit(&'a Submitted),
     /// Of [`get`](JobStore::get).
     Get(&'a Option<JobDetail>),
+    /// Of [`outline`](JobStore::outline).
+    Outline(&'a Option<JobOutline>),
     /// Of [`list`](JobStore::list).
     List(&'a JobList),
     /// Of [`audit`](JobStore::audit).

@@ -13,7 +13,7 @@ pub use self::calls::{StoreAnswer, StoreCall};
 use crate::cancel::{CancelOutcome, CancelRequest};
 use crate::error::{Error, Result};
 use crate::id::{IncarnationId, JobId};
-use crate::job::{AuditEntry, JobDetail};
+use crate::job::{AuditEntry, JobDetail, JobOutline};
 use crate::stop::{StopItem, StopState};
 use crate::store::*;
 
@@ -197,6 +197,9 @@ impl<S: JobStore, H: StoreHooks> JobStore for HookedStore<S, H> {
     }
     async fn get(&self, id: &JobId, page: ExecutionPage) -> Result<Option<JobDetail>> {
         around!(self.get(id, page) as Get)
+    }
+    async fn outline(&self, id: &JobId) -> Result<Option<JobOutline>> {
+        around!(self.outline(id) as Outline)
     }
     async fn list(&self, filter: &JobFilter) -> Result<JobList> {
         around!(self.list(filter) as List)

@@ -1,6 +1,7 @@
 mod ends;
 mod nodes;
 mod read;
+mod sessions;
 #[cfg(feature = "conformance")]
 mod snapshot;
 mod state;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
+use self::sessions::Sessions;
 use self::state::State;
 use super::{
     Claim, ClaimedJob, CloseStop, CloseStopOutcome, ExecutionPage, FinishExecution, FinishJob,
@@ -23,7 +25,7 @@ use crate::cancel::{CancelOutcome, CancelRequest};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::id::{IncarnationId, JobId};
-use crate::job::{AuditEntry, JobDetail};
+use crate::job::{AuditEntry, JobDetail, JobOutline};
 use crate::stop::{StopItem, StopState};
 
 /// A store that lives as long as its process: for tests, and for jobs that need not outlive it.
@@ -33,6 +35,7 @@ use crate::stop::{StopItem, StopState};
 #[derive(Clone)]
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
+    sessions: Arc<Mutex<Sessions>>,
     signals: SignalSender,
     clock: Arc<dyn Clock>,
 }
@@ -47,7 +50,7 @@ impl MemoryStore {
     /// An empty store on this clock.
     #[must_use]
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        Self { state: Arc::default(), signals: SignalSender::new(), clock }
+        Self { state: Arc::default(), sessions: Arc::default(), signals: SignalSender::new(), clock }
     }
 
     fn read<T>(&self, act: impl FnOnce(&State, OffsetDateTime) -> T) -> T {
@@ -98,6 +101,10 @@ impl JobStore for MemoryStore {
 
     async fn get(&self, id: &JobId, page: ExecutionPage) -> Result<Option<JobDetail>> {
         Ok(self.read(|state, now| state.detail(now, id, page)))
+    }
+
+    async fn outline(&self, id: &JobId) -> Result<Option<JobOutline>> {
+        Ok(self.read(|state, now| state.outline(now, id)))
     }
 
     async fn list(&self, filter: &JobFilter) -> Result<JobList> {

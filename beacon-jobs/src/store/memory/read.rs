@@ -3,7 +3,10 @@ use time::OffsetDateTime;
 use super::state::State;
 use crate::error::{Error, Result};
 use crate::id::JobId;
-use crate::job::{ExecutionRecord, ExecutionStatus, JobDetail, JobRecord, JobStatus, StopCounts};
+use crate::job::{
+    ExecutionOutline, ExecutionRecord, ExecutionStatus, JobDetail, JobOutline, JobRecord, JobStatus,
+    StopCounts, StopRecord,
+};
 use crate::stop::StopState;
 use crate::store::rules::{AttemptRow, ExecutionRow};
 use crate::store::{ExecutionPage, JobFilter, JobList};
@@ -55,13 +58,30 @@ impl State {
                 error: execution.error.clone(),
                 output: execution.output.clone(),
                 late_output: self.attempts(execution).rev().find_map(|attempt| attempt.late_output.clone()),
-                stop: self
-                    .least_settled(execution)
-                    .and_then(|attempt| attempt.stop.as_ref())
-                    .map(|stop| stop.record()),
+                stop: self.stop(execution),
             })
             .collect();
         Some(JobDetail { job: record, rules: job.rules.clone(), executions, stops: self.stops(id) })
+    }
+
+    pub(super) fn outline(&self, now: OffsetDateTime, id: &JobId) -> Option<JobOutline> {
+        let executions = self
+            .executions(id)
+            .map(|(_, execution)| ExecutionOutline {
+                status: execution.status,
+                attempt: u32::try_from(execution.attempts.len()).unwrap_or(u32::MAX),
+                started_at: execution.started_at,
+                finished_at: execution.finished_at,
+                error: execution.error.clone(),
+                stop: self.stop(execution),
+            })
+            .collect();
+        Some(JobOutline { job: self.record(now, id)?, stops: self.stops(id), executions })
+    }
+
+    /// The stop that an execution shows.
+    fn stop(&self, execution: &ExecutionRow) -> Option<StopRecord> {
+        Some(self.least_settled(execution)?.stop.as_ref()?.record())
     }
 
     fn least_settled<'a>(&'a self, execution: &'a ExecutionRow) -> Option<&'a AttemptRow> {

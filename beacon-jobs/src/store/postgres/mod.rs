@@ -23,6 +23,7 @@ mod options;
 mod pending;
 mod progress;
 mod read;
+mod sessions;
 mod source;
 mod statements;
 mod stops;
@@ -59,7 +60,7 @@ use crate::cancel::{Actor, CancelOutcome, CancelRequest};
 use crate::clock::{SystemClock, within};
 use crate::error::{ErrorKind, Result};
 use crate::id::{IdSource, IncarnationId, JobId};
-use crate::job::{AuditEntry, JobDetail};
+use crate::job::{AuditEntry, JobDetail, JobOutline};
 use crate::stop::{StopItem, StopState};
 
 pub use self::options::PostgresStoreOptions;
@@ -249,6 +250,10 @@ impl JobStore for PostgresStore {
 
     async fn get(&self, id: &JobId, page: ExecutionPage) -> Result<Option<JobDetail>> {
         self.read(read::get(&self.core.source, id, page).await)
+    }
+
+    async fn outline(&self, id: &JobId) -> Result<Option<JobOutline>> {
+        self.read(read::outline(&self.core.source, id).await)
     }
 
     async fn list(&self, filter: &JobFilter) -> Result<JobList> {

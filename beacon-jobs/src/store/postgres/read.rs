@@ -7,7 +7,7 @@ use super::source::{Lane, Source};
 use super::statements::Statement;
 use super::{stops, submit};
 use crate::id::{IncarnationId, JobId};
-use crate::job::{AuditEntry, JobDetail, JobRecord, JobSpec, JobStatus, Progress};
+use crate::job::{AuditEntry, JobDetail, JobOutline, JobRecord, JobSpec, JobStatus, Progress};
 use crate::store::sql::{self, Cells, Fault};
 use crate::store::{ExecutionPage, HeldJob, JobFilter, JobList};
 
@@ -26,13 +26,27 @@ pub(super) async fn get(
     }
     let (first, last) = sql::page(page);
     let executions = Call::new(Statement::GetExecutions).bind(id.as_str()).bind(first).bind(last);
+    let (job, executions) = read_both(source, &job, &executions).await?;
+    detail(&job, Some(&executions))
+}
+
+pub(super) async fn outline(source: &Source, id: &JobId) -> Result<Option<JobOutline>, Fault> {
+    let job = Call::new(Statement::Get).bind(id.as_str());
+    let states = Call::new(Statement::Outline).bind(id.as_str());
+    let (job, states) = read_both(source, &job, &states).await?;
+    let Some(JobDetail { job, stops, .. }) = detail(&job, None)? else { return Ok(None) };
+    let executions = states.rows().map(sql::outline).collect::<Result<_, _>>()?;
+    Ok(Some(JobOutline { job, stops, executions }))
+}
+
+/// Makes two reads that see the same moment.
+async fn read_both(source: &Source, one: &Call, other: &Call) -> Result<(Answer, Answer), Fault> {
     source
         .read_at_once(|| async {
             let mut work = source.begin(Statement::BeginRead).await?;
-            let job = work.run(&job).await?;
-            let executions = work.run(&executions).await?;
+            let answers = (work.run(one).await?, work.run(other).await?);
             work.commit().await?;
-            detail(&job, Some(&executions))
+            Ok(answers)
         })
         .await
 }

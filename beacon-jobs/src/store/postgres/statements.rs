@@ -15,6 +15,7 @@ pub(super) const SCRIPTS: &[(i64, &str, &str)] = &[
     (3, "stops", include_str!("../../../migrations/postgres/0003_stops.sql")),
     (4, "jobs", include_str!("../../../migrations/postgres/0004_jobs.sql")),
     (5, "cancel_many", include_str!("../../../migrations/postgres/0005_cancel_many.sql")),
+    (6, "sessions", include_str!("../../../migrations/postgres/0006_sessions.sql")),
 ];
 
 /// What `@plan` stands for in a script: a plan that was made while a table was small is not used
@@ -130,6 +131,20 @@ statements! {
           ORDER BY @.beacon_unsettledness(s.settled, s.state) DESC, s.number DESC LIMIT 1 \
         ) t ON true \
         WHERE j.id = $1 ORDER BY e.key";
+    Outline = "SELECT e.key, e.status, e.attempts, e.started_at, \
+          CASE WHEN e.status = 22 THEN j.finished_at ELSE e.finished_at END, r.error, \
+          t.state, t.requested_at, t.confirmed_at, t.evidence, t.why \
+        FROM @.beacon_jobs j \
+        CROSS JOIN LATERAL ( \
+          SELECT x.* FROM @.beacon_executions x \
+          WHERE x.key BETWEEN j.seq * 131072 AND j.seq * 131072 + 131071 ORDER BY x.key OFFSET 0 \
+        ) e \
+        LEFT JOIN @.beacon_results r ON r.key = e.key \
+        LEFT JOIN LATERAL ( \
+          SELECT s.* FROM @.beacon_stops s WHERE s.execution = e.key \
+          ORDER BY @.beacon_unsettledness(s.settled, s.state) DESC, s.number DESC LIMIT 1 \
+        ) t ON true \
+        WHERE j.id = $1 ORDER BY e.key";
     List = list!("j.seq", "true");
     ListOwner = list!("j.seq + 0", "j.owner = $4 AND ($5::text IS NULL OR j.status = $5)");
     ListQueued = list!("j.seq + 0", "j.status = 'queued'");
@@ -157,6 +172,23 @@ statements! {
           SELECT h.seq FROM @.beacon_jobs h WHERE h.status = 'running' AND h.incarnation = $1 \
           UNION SELECT n.seq FROM @.beacon_jobs n WHERE n.id = ANY ($2) \
         ) w JOIN @.beacon_jobs j ON j.seq = w.seq ORDER BY j.id";
+
+    // What has expired goes by and by, and never where somebody else is at it.
+    GiveNonce = "WITH expired AS (DELETE FROM @.beacon_nonces n WHERE n.nonce IN ( \
+            SELECT x.nonce FROM @.beacon_nonces x WHERE x.expires_at <= @.beacon_now() \
+            LIMIT 100 FOR UPDATE SKIP LOCKED)) \
+        INSERT INTO @.beacon_nonces (nonce, expires_at) VALUES ($1, @.beacon_now() + $2) RETURNING expires_at";
+    OpenSession = "WITH expired AS (DELETE FROM @.beacon_sessions s WHERE s.token IN ( \
+            SELECT x.token FROM @.beacon_sessions x WHERE x.expires_at <= @.beacon_now() \
+            LIMIT 100 FOR UPDATE SKIP LOCKED)), \
+          used AS (DELETE FROM @.beacon_nonces n \
+            WHERE n.nonce = $1 AND n.expires_at > @.beacon_now() RETURNING true) \
+        INSERT INTO @.beacon_sessions (token, subject, expires_at) \
+        SELECT $2, $3, @.beacon_now() + $4 FROM used RETURNING expires_at";
+    Session = "SELECT s.subject, s.expires_at FROM @.beacon_sessions s \
+        WHERE s.token = $1 AND s.expires_at > @.beacon_now()";
+    EndSession = "DELETE FROM @.beacon_sessions s \
+        WHERE s.token = $1 AND s.expires_at > @.beacon_now() RETURNING true";
 
     // One row: the version, whether commits are synced, and whether the tables are there.
     Check = "SELECT current_setting('server_version_num')::integer, current_setting('server_version'), \

@@ -2,7 +2,9 @@ use time::OffsetDateTime;
 
 use super::{Cells, Fault, codec};
 use crate::id::{IncarnationId, JobId};
-use crate::job::{ExecutionRecord, ExecutionSpec, ExecutionStatus, JobSpec, StopRecord};
+use crate::job::{
+    ExecutionOutline, ExecutionRecord, ExecutionSpec, ExecutionStatus, Failure, JobSpec, StopRecord,
+};
 use crate::stop::StopState;
 use crate::store::rules::{AttemptRow, StopRow};
 use crate::store::{ClaimedExecution, Fence, PastAttempt};
@@ -12,16 +14,6 @@ use crate::store::{ClaimedExecution, Fence, PastAttempt};
 pub(crate) fn execution(row: &impl Cells) -> Result<ExecutionRecord, Fault> {
     let status = row.status(1)?;
     let spec: ExecutionSpec = row.json(5)?;
-    let stop = match row.optional_word(9)? {
-        None => None,
-        Some(state) => Some(StopRecord {
-            state,
-            requested_at: row.time(10)?,
-            confirmed_at: row.optional_time(11)?,
-            evidence: row.optional_json(12)?,
-            why: row.optional_string(13)?,
-        }),
-    };
     Ok(ExecutionRecord {
         index: codec::index(row.long(0)?),
         executor: spec.executor,
@@ -31,12 +23,41 @@ pub(crate) fn execution(row: &impl Cells) -> Result<ExecutionRecord, Fault> {
         attempt: row.count(2)?,
         started_at: row.optional_time(3)?,
         finished_at: row.optional_time(4)?,
-        // The cancel does not visit the results; an older attempt's error is no longer true.
-        error: if status == ExecutionStatus::Cancelled { None } else { row.optional_json(6)? },
+        error: error(row, status, 6)?,
         output: row.optional_json(7)?,
         late_output: row.optional_json(8)?,
-        stop,
+        stop: shown_stop(row, 9)?,
     })
+}
+
+/// Reads the state of an execution: key, status, attempts, started_at, finished_at, error, and of
+/// the stop that it shows state, requested_at, confirmed_at, evidence, why.
+pub(crate) fn outline(row: &impl Cells) -> Result<ExecutionOutline, Fault> {
+    let status = row.status(1)?;
+    Ok(ExecutionOutline {
+        status,
+        attempt: row.count(2)?,
+        started_at: row.optional_time(3)?,
+        finished_at: row.optional_time(4)?,
+        error: error(row, status, 5)?,
+        stop: shown_stop(row, 6)?,
+    })
+}
+
+fn error(row: &impl Cells, status: ExecutionStatus, column: usize) -> Result<Option<Failure>, Fault> {
+    // The cancel does not visit the results; an older attempt's error is no longer true.
+    if status == ExecutionStatus::Cancelled { Ok(None) } else { row.optional_json(column) }
+}
+
+fn shown_stop(row: &impl Cells, first: usize) -> Result<Option<StopRecord>, Fault> {
+    let Some(state) = row.optional_word(first)? else { return Ok(None) };
+    Ok(Some(StopRecord {
+        state,
+        requested_at: row.time(first + 1)?,
+        confirmed_at: row.optional_time(first + 2)?,
+        evidence: row.optional_json(first + 3)?,
+        why: row.optional_string(first + 4)?,
+    }))
 }
 
 /// A job that was taken, without its executions. Those are read after the commit: they may be

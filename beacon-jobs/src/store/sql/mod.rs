@@ -18,7 +18,7 @@ mod submit;
 pub(crate) use cells::Cells;
 pub(crate) use check::{check_depth, check_finishes, check_saves, check_updates};
 pub(crate) use codec::{KEYS, epoch, index, json, text};
-pub(crate) use executions::{Taken, attempt, claimed, execution};
+pub(crate) use executions::{Taken, attempt, claimed, execution, outline};
 pub(crate) use fault::{Fault, NOT_MIGRATED};
 pub(crate) use jobs::{audit, before, cancellation, held, page, record};
 pub(crate) use nodes::{end_word, node};

@@ -10,8 +10,10 @@ use super::error::unmigrated;
 use crate::store::sql::Fault;
 
 /// The scripts in `migrations/sqlite`, oldest first. One that was released is never edited.
-const SCRIPTS: &[(i64, &str, &str)] =
-    &[(1, "jobs", include_str!("../../../migrations/sqlite/0001_jobs.sql"))];
+const SCRIPTS: &[(i64, &str, &str)] = &[
+    (1, "jobs", include_str!("../../../migrations/sqlite/0001_jobs.sql")),
+    (2, "sessions", include_str!("../../../migrations/sqlite/0002_sessions.sql")),
+];
 
 /// Beside `_sqlx_migrations`, which may be the host program's.
 const TABLE: &str = "_beacon_jobs_migrations";

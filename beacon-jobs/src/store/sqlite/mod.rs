@@ -23,6 +23,7 @@ mod prune;
 mod queue;
 mod read;
 mod rows;
+mod sessions;
 mod source;
 mod statements;
 mod stops;
@@ -54,7 +55,7 @@ use crate::cancel::{CancelOutcome, CancelRequest};
 use crate::clock::within;
 use crate::error::{ErrorKind, Result};
 use crate::id::{IncarnationId, JobId};
-use crate::job::{AuditEntry, JobDetail};
+use crate::job::{AuditEntry, JobDetail, JobOutline};
 use crate::stop::{StopItem, StopState};
 
 pub use self::pending::Pending;
@@ -177,6 +178,10 @@ impl JobStore for SqliteStore {
 
     async fn get(&self, id: &JobId, page: ExecutionPage) -> Result<Option<JobDetail>> {
         self.read(read::get(&self.readers, self.writer.clock.now(), id, page).await)
+    }
+
+    async fn outline(&self, id: &JobId) -> Result<Option<JobOutline>> {
+        self.read(read::outline(&self.readers, self.writer.clock.now(), id).await)
     }
 
     async fn list(&self, filter: &JobFilter) -> Result<JobList> {

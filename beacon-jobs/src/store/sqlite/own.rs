@@ -3,7 +3,7 @@
 use super::link::Link;
 use super::queue::{Own, Reply};
 use super::writer::Writer;
-use super::{claim, ends, nodes, prune, stops, submit};
+use super::{claim, ends, nodes, prune, sessions, stops, submit};
 use crate::store::Signal;
 use crate::store::sql::Fault;
 
@@ -64,6 +64,18 @@ pub(super) async fn run(link: &mut Link<'_>, writer: &Writer, call: Own) -> Resu
         }
         Own::Prune(keep, limit, reply) => {
             let done = prune::prune(link, clock, keep, limit).await;
+            answer(link, writer, done, reply).await
+        }
+        Own::GiveNonce(nonce, lifetime, reply) => {
+            let done = sessions::give_nonce(link, clock, &nonce, lifetime).await;
+            answer(link, writer, done, reply).await
+        }
+        Own::OpenSession(nonce, session, reply) => {
+            let done = sessions::open_session(link, clock, &nonce, &session).await;
+            answer(link, writer, done, reply).await
+        }
+        Own::EndSession(token, reply) => {
+            let done = sessions::end_session(link, clock, &token).await;
             answer(link, writer, done, reply).await
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 use super::batch::Shared;
@@ -13,8 +14,8 @@ use crate::id::{IncarnationId, JobId};
 use crate::stop::StopItem;
 use crate::store::sql::{Fault, Taken};
 use crate::store::{
-    Claim, FinishJob, FinishJobOutcome, Heartbeat, Joined, NodeEnd, NodeIdentity, Release, Submitted,
-    TakeStops,
+    Claim, FinishJob, FinishJobOutcome, Heartbeat, Joined, NewSession, NodeEnd, NodeIdentity, Release,
+    Submitted, TakeStops, TokenHash,
 };
 
 /// Where the answer to one caller goes. A caller that went away does not hear it; one whose
@@ -61,6 +62,9 @@ pub(super) enum Own {
     FinishJob(FinishJob, Reply<FinishJobOutcome>),
     TakeStops(TakeStops, Reply<Vec<StopItem>>),
     Prune(Duration, u32, Reply<u64>),
+    GiveNonce(String, Duration, Reply<OffsetDateTime>),
+    OpenSession(String, NewSession, Reply<Option<OffsetDateTime>>),
+    EndSession(TokenHash, Reply<bool>),
 }
 
 /// What the writer does next.
@@ -205,10 +209,12 @@ impl Own {
             Self::Heartbeat(_, _, reply) => reply.send(Err(fault)),
             Self::EndNode(_, _, reply) => reply.send(Err(fault)),
             Self::Claim(_, reply) | Self::TakeOver(_, reply) => reply.send(Err(fault)),
-            Self::Release(_, reply) => reply.send(Err(fault)),
+            Self::Release(_, reply) | Self::EndSession(_, reply) => reply.send(Err(fault)),
             Self::FinishJob(_, reply) => reply.send(Err(fault)),
             Self::TakeStops(_, reply) => reply.send(Err(fault)),
             Self::Prune(_, _, reply) => reply.send(Err(fault)),
+            Self::GiveNonce(_, _, reply) => reply.send(Err(fault)),
+            Self::OpenSession(_, _, reply) => reply.send(Err(fault)),
         }
     }
 }

@@ -9,11 +9,11 @@ use time::OffsetDateTime;
 use super::codec::{blob, nanos};
 use super::error::fault;
 use super::link::{self, Answers};
-use super::{statements, stops};
+use super::{sessions, statements, stops};
 use crate::id::{IncarnationId, JobId};
-use crate::job::{AuditEntry, JobDetail, JobStatus, Progress};
+use crate::job::{AuditEntry, JobDetail, JobOutline, JobRecord, JobSpec, JobStatus, Progress, StopCounts};
 use crate::store::sql::{self, Cells, Fault, json};
-use crate::store::{ExecutionPage, HeldJob, JobFilter, JobList, NodeRecord};
+use crate::store::{ExecutionPage, HeldJob, JobFilter, JobList, NodeRecord, Session, TokenHash};
 
 async fn read(
     readers: &SqlitePool,
@@ -45,16 +45,34 @@ pub(super) async fn get(
     let query =
         sqlx::query(statements::GET).bind(id.as_str().to_owned()).bind(nanos(now)).bind(first).bind(last);
     let answers = read_at_once(readers, query).await?;
+    let Some((job, rules, stops)) = job(&answers)? else { return Ok(None) };
+    let executions = answers.rows(4).map(sql::execution).collect::<Result<_, _>>()?;
+    Ok(Some(JobDetail { job, rules, executions, stops }))
+}
+
+pub(super) async fn outline(
+    readers: &SqlitePool,
+    now: OffsetDateTime,
+    id: &JobId,
+) -> Result<Option<JobOutline>, Fault> {
+    let query = sqlx::query(statements::OUTLINE).bind(id.as_str().to_owned()).bind(nanos(now));
+    let answers = read_at_once(readers, query).await?;
+    let Some((job, _, stops)) = job(&answers)? else { return Ok(None) };
+    let executions = answers.rows(4).map(sql::outline).collect::<Result<_, _>>()?;
+    Ok(Some(JobOutline { job, stops, executions }))
+}
+
+/// Reads the rows of `job!()`.
+fn job(answers: &Answers) -> Result<Option<(JobRecord, JobSpec, StopCounts)>, Fault> {
     let Some(row) = answers.row(0) else { return Ok(None) };
     let mut progress = Progress::default();
     for row in answers.rows(2) {
         stops::add_progress(&mut progress, row, 1)?;
     }
-    let live = live_executors(&answers, 1)?;
+    let live = live_executors(answers, 1)?;
     let (job, rules) = sql::record(row, progress, &live)?;
-    let stops = stops::counts(&answers, 3, progress.cancelled)?;
-    let executions = answers.rows(4).map(sql::execution).collect::<Result<_, _>>()?;
-    Ok(Some(JobDetail { job, rules, executions, stops }))
+    let stops = stops::counts(answers, 3, progress.cancelled)?;
+    Ok(Some((job, rules, stops)))
 }
 
 fn live_executors(answers: &Answers, statement: usize) -> Result<HashSet<String>, Fault> {
@@ -119,6 +137,15 @@ pub(super) async fn held(
     let query = sqlx::query(statements::HELD).bind(blob(incarnation.as_uuid())).bind(json(&running));
     let answers = read(readers, query).await?;
     answers.rows(0).map(|row| sql::held(row, now)).collect()
+}
+
+pub(super) async fn session(
+    readers: &SqlitePool,
+    now: OffsetDateTime,
+    token: &TokenHash,
+) -> Result<Option<Session>, Fault> {
+    let query = sqlx::query(statements::SESSION).bind(nanos(now)).bind(token.as_str().to_owned());
+    read(readers, query).await?.row(0).map(sessions::session).transpose()
 }
 
 pub(super) async fn nodes(readers: &SqlitePool, now: OffsetDateTime) -> Result<Vec<NodeRecord>, Fault> {

@@ -430,6 +430,25 @@ steps! {
            AND NOT EXISTS (SELECT 1 FROM beacon_holders h WHERE h.incarnation = beacon_nodes.incarnation)"
     }
 
+    commit GIVE_NONCE {
+        "DELETE FROM beacon_nonces WHERE expires_at <= $1; \
+         INSERT INTO beacon_nonces (nonce, expires_at) VALUES ($2, $3)"
+    }
+
+    within USE_NONCE {
+        "DELETE FROM beacon_nonces WHERE expires_at <= $1; \
+         DELETE FROM beacon_nonces WHERE nonce = $2 RETURNING nonce"
+    }
+
+    commit OPEN_SESSION {
+        "DELETE FROM beacon_sessions WHERE expires_at <= $1; \
+         INSERT INTO beacon_sessions (token, subject, expires_at) VALUES ($2, $3, $4)"
+    }
+
+    commit END_SESSION {
+        "DELETE FROM beacon_sessions WHERE token = $2 AND expires_at > $1 RETURNING token"
+    }
+
     begin CHECK { "UPDATE beacon_jobs SET epoch = epoch WHERE 0" }
 }
 
@@ -469,30 +488,64 @@ macro_rules! list {
     };
 }
 
+/// The job `$1` at the time `$2`: its record, the executors that live nodes have, its progress, and
+/// its stops, counted.
+macro_rules! job {
+    () => {
+        concat!(
+            "SELECT ",
+            record!(),
+            " FROM beacon_jobs j WHERE j.id = $1; ",
+            live_executors!("$2"),
+            "; SELECT j.seq, e.status, count(*) FROM beacon_jobs j CROSS JOIN beacon_executions e ON ",
+            in_job!("e.key", "j.seq"),
+            " WHERE j.id = $1 GROUP BY e.status; ",
+            stop_counts!(concat!(
+                "t.execution BETWEEN (SELECT seq FROM beacon_jobs WHERE id = $1) * 131072 \
+                 AND (SELECT seq FROM beacon_jobs WHERE id = $1) * 131072 + 131071"
+            ))
+        )
+    };
+}
+
+/// The state of an execution `e` of job `j`.
+macro_rules! state {
+    () => {
+        "e.key, e.status, e.attempts, e.started_at, iif(e.status = 22, j.finished_at, e.finished_at)"
+    };
+}
+
+/// What an execution `e` brought, `r`, and the stop that it shows, `t`.
+macro_rules! result_and_stop {
+    () => {
+        "LEFT JOIN beacon_results r ON r.key = e.key \
+         LEFT JOIN beacon_stops t ON t.execution = e.key AND t.number = ( \
+           SELECT number FROM beacon_stops WHERE execution = e.key \
+           ORDER BY unsettledness DESC, number DESC LIMIT 1 \
+         )"
+    };
+}
+
 reads! {
     GET {
-        "SELECT ", record!(), " FROM beacon_jobs j WHERE j.id = $1; ",
-        live_executors!("$2"),
-        "; SELECT j.seq, e.status, count(*) FROM beacon_jobs j CROSS JOIN beacon_executions e ON ",
-        in_job!("e.key", "j.seq"),
-        " WHERE j.id = $1 GROUP BY e.status; ",
-        stop_counts!(concat!(
-            "t.execution BETWEEN (SELECT seq FROM beacon_jobs WHERE id = $1) * 131072 \
-             AND (SELECT seq FROM beacon_jobs WHERE id = $1) * 131072 + 131071"
-        )),
-        "; SELECT e.key, e.status, e.attempts, e.started_at, iif(e.status = 22, j.finished_at, e.finished_at), p.spec, r.error, r.output, ( \
+        job!(),
+        "; SELECT ", state!(), ", p.spec, r.error, r.output, ( \
              SELECT a.late_output FROM beacon_attempts a WHERE a.execution = e.key AND a.late_output IS NOT NULL \
              ORDER BY a.number DESC LIMIT 1 \
            ), t.state, t.requested_at, t.confirmed_at, t.evidence, t.why \
          FROM beacon_jobs j \
          CROSS JOIN beacon_executions e ON e.key BETWEEN j.seq * 131072 + $3 AND j.seq * 131072 + $4 \
-         CROSS JOIN beacon_specs p ON p.key = e.key \
-         LEFT JOIN beacon_results r ON r.key = e.key \
-         LEFT JOIN beacon_stops t ON t.execution = e.key AND t.number = ( \
-           SELECT number FROM beacon_stops WHERE execution = e.key \
-           ORDER BY unsettledness DESC, number DESC LIMIT 1 \
-         ) \
-         WHERE j.id = $1"
+         CROSS JOIN beacon_specs p ON p.key = e.key ",
+        result_and_stop!(),
+        " WHERE j.id = $1"
+    }
+
+    OUTLINE {
+        job!(),
+        "; SELECT ", state!(), ", r.error, t.state, t.requested_at, t.confirmed_at, t.evidence, t.why \
+         FROM beacon_jobs j CROSS JOIN beacon_executions e ON ", in_job!("e.key", "j.seq"), " ",
+        result_and_stop!(),
+        " WHERE j.id = $1 ORDER BY e.key"
     }
 
     LIST { list!("true") }
@@ -532,6 +585,10 @@ reads! {
              AND t.settled = 0) \
          FROM beacon_jobs j WHERE (j.status = 'running' AND j.incarnation = $1) \
            OR j.id IN (SELECT value FROM json_each($2)) ORDER BY j.id"
+    }
+
+    SESSION {
+        "SELECT subject, expires_at FROM beacon_sessions WHERE token = $2 AND expires_at > $1"
     }
 
     NODES {

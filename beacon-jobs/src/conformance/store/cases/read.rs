@@ -1,5 +1,5 @@
 use crate::ErrorKind;
-use crate::job::{ExecutionSpec, JobRecord, JobSpec, JobStatus, Progress};
+use crate::job::{ExecutionSpec, JobOutline, JobRecord, JobSpec, JobStatus, Progress};
 use crate::store::{ExecutionPage, JobFilter};
 use serde_json::Value;
 
@@ -57,6 +57,31 @@ pub(super) async fn counts_cover_all_executions_whatever_the_page(bed: Bed) {
     let progress = Progress { total: 5, completed: 1, failed: 1, cancelled: 0, running: 2, queued: 1 };
     assert_eq!(detail.job.progress, progress);
     assert_eq!((detail.stops.total, detail.stops.requested, detail.stops.open), (1, 1, 1));
+}
+
+pub(super) async fn an_outline_is_what_get_tells_of_all_executions(bed: Bed) {
+    assert_eq!(bed.store.outline(&id("nobody")).await.unwrap(), None);
+    let job = bed.submit("job", 6).await;
+    assert_outlined(&bed, &job).await;
+    let node = bed.node().await;
+    let held = Held::from(bed.claim(node).await.remove(0));
+    bed.ended(&held, 0, completed(Value::String("the output".to_owned()))).await;
+    bed.ended(&held, 1, failed(false)).await;
+    let retried = bed.ended(&held, 2, failed(true)).await;
+    bed.started(&held, 3).await;
+    let running = bed.begun(&held, 4).await;
+    assert_outlined(&bed, &job).await;
+    bed.cancel(&job, &by_alice()).await;
+    bed.record(retried, None, unconfirmed(true, false)).await;
+    bed.confirm(running).await;
+    let outline = assert_outlined(&bed, &job).await;
+    assert_eq!((outline.stops.confirmed, outline.is_over()), (1, false));
+}
+
+async fn assert_outlined(bed: &Bed, job: &crate::JobId) -> JobOutline {
+    let outline = bed.store.outline(job).await.unwrap().expect("the job exists");
+    assert_eq!(outline, JobOutline::from(bed.get(job).await));
+    outline
 }
 
 pub(super) async fn jobs_are_listed_newest_first(bed: Bed) {
