@@ -136,7 +136,10 @@ impl Input {
             };
             for (field, value) in fields {
                 if value.trim().is_empty() {
-                    return Err(Error::invalid(format!("input.commands[{index}].{field}"), "must not be empty"));
+                    return Err(Error::invalid(
+                        format!("input.commands[{index}].{field}"),
+                        "must not be empty",
+                    ));
                 }
             }
         }

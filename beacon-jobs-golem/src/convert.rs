@@ -98,7 +98,10 @@ pub(crate) fn failure(results: &[CommandResult], commands: &[Command]) -> Option
     let error = match failed.index.checked_sub(PRELUDE) {
         None => {
             let what = if failed.index == 0 { "deploy" } else { "start" };
-            ExecuteError::new(FailureKind::Provider, format!("the provider could not {what} the runtime: {said}"))
+            ExecuteError::new(
+                FailureKind::Provider,
+                format!("the provider could not {what} the runtime: {said}"),
+            )
         }
         Some(index) => {
             let what = match commands.get(index) {

@@ -1,7 +1,7 @@
 //! A deal: what an attempt has at the daemon and at a provider, and the handle by which it is found again.
 
-use beacon_jobs::executor::ExecuteError;
 use beacon_jobs::AttemptId;
+use beacon_jobs::executor::ExecuteError;
 use beacon_jobs::stop::Handle;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};

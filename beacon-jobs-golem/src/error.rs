@@ -14,7 +14,9 @@ const MOST_SHOWN: usize = 500;
 /// What sort of answer a call had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// None: the connection could not be made, or broke.
+    /// None: the connection could not be made.
+    Down,
+    /// None: the connection broke.
     None,
     /// None within the time that the call has.
     Late,
@@ -46,7 +48,11 @@ impl CallError {
 
     pub(crate) fn sending(call: &'static str, error: reqwest::Error) -> Self {
         let error = error.without_url();
-        let answer = if error.is_timeout() { Answer::Late } else { Answer::None };
+        let answer = match () {
+            () if error.is_connect() => Answer::Down,
+            () if error.is_timeout() => Answer::Late,
+            () => Answer::None,
+        };
         let mut message = error.to_string();
         // Where the connection failed, the error itself says only that.
         let mut cause = StdError::source(&error);
@@ -71,16 +77,21 @@ impl CallError {
     /// Whether the same call may be answered better later.
     pub(crate) const fn is_transient(&self) -> bool {
         match self.answer {
-            Answer::None | Answer::Late => true,
+            Answer::Down | Answer::None | Answer::Late => true,
             Answer::Unreadable => false,
             Answer::Status(status) => status == 408 || status == 429 || status >= 500,
         }
     }
 
+    /// Whether what was asked may still happen.
+    pub(crate) const fn may_be_on_its_way(&self) -> bool {
+        matches!(self.answer, Answer::None | Answer::Late | Answer::Status(408))
+    }
+
     /// What to change, where that is known.
     fn advice(&self) -> &'static str {
         match self.answer {
-            Answer::None => "; check that yagna runs, and YAGNA_API_URL",
+            Answer::Down => "; check that yagna runs, and YAGNA_API_URL",
             Answer::Status(401 | 403) => "; check YAGNA_APPKEY",
             Answer::Status(_) if self.message.contains("insufficient-account-funds") => {
                 "; the wallet needs GLM: see `yagna payment status`"
@@ -101,7 +112,7 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { call, message, .. } = self;
         match self.answer {
-            Answer::None => write!(f, "yagna's {call} had no answer: {message}")?,
+            Answer::Down | Answer::None => write!(f, "yagna's {call} had no answer: {message}")?,
             Answer::Late => write!(f, "yagna's {call} had no answer in time")?,
             Answer::Unreadable => write!(f, "yagna's {call} had an answer that cannot be read: {message}")?,
             Answer::Status(status) => write!(f, "yagna's {call} failed ({status}): {message}")?,

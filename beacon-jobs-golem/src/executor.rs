@@ -25,6 +25,8 @@ use crate::offer::Scoring;
 
 /// How long the daemon is asked to hold a call that waits for others.
 const HOLD: Duration = Duration::from_secs(5);
+/// The pause between two looks at what may have arrived.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// How long money stays aside after the work's lifetime and the wait for its invoice.
 const SPARE: Duration = Duration::from_secs(600);
 
@@ -200,27 +202,41 @@ impl Inner {
         Ok(deal)
     }
 
-    /// Sends what creates or begins something.
+    /// Sends what creates or begins something. One without an answer is taken to be on its way until its
+    /// deadline, whatever became of the connection.
     async fn starting<T: Send>(
         &self,
         cx: &ExecutionContext,
         request: impl Future<Output = Result<T, CallError>> + Send,
     ) -> Result<T, ExecuteError> {
+        let request = async {
+            match request.await {
+                Err(error) if error.may_be_on_its_way() => {
+                    tracing::debug!(%error, "it may still arrive");
+                    std::future::pending().await
+                }
+                answer => answer,
+            }
+        };
         cx.starting(self.limits.start_deadline, request).await?.map_err(CallError::into_execute_error)
     }
 
     /// Shows the agreement to the provider, and waits for its word.
     async fn agree(&self, agreement: &str, session: &str) -> Result<(), CallError> {
-        match self.client.confirm(agreement, session).await {
-            // Its reply may be lost; whether it arrived shows in what comes of it.
-            Err(error) if !error.is_transient() => return Err(error),
-            _ => {}
+        let confirmed = self.client.confirm(agreement, session).await;
+        let is_lost = confirmed.as_ref().is_err_and(CallError::may_be_on_its_way);
+        if !is_lost {
+            confirmed?;
         }
         loop {
-            match self.client.wait_for_approval(agreement, HOLD).await {
-                Err(error) if error.is_transient() => self.clock().sleep(Duration::from_millis(100)).await,
+            let answer = self.client.wait_for_approval(agreement, HOLD).await;
+            match answer {
+                Err(error) if error.is_transient() => {}
+                // So it says of an agreement whose confirmation has not arrived.
+                Err(error) if is_lost && error.status() == Some(400) => {}
                 answer => return answer,
             }
+            self.clock().sleep(LOOK_PAUSE).await;
         }
     }
 
@@ -232,9 +248,16 @@ impl Inner {
             Ok(activity) => return Ok(activity),
             Err(error) => error,
         };
-        match self.client.activities(agreement).await {
-            Ok(known) if known.len() == 1 => Ok(known.into_iter().next().unwrap_or_default()),
-            _ => Err(error),
+        loop {
+            if let Ok(known) = self.client.activities(agreement).await
+                && let [activity] = &known[..]
+            {
+                return Ok(activity.clone());
+            }
+            if !error.may_be_on_its_way() {
+                return Err(error);
+            }
+            self.clock().sleep(LOOK_PAUSE).await;
         }
     }
 

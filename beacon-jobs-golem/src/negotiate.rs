@@ -43,9 +43,10 @@ impl Inner {
             let now = self.clock().uptime();
             let end = haul.until.map_or(give_up, |until| until.min(give_up));
             if now >= end {
-                return haul.best.map(|(_, proposal, offer)| (proposal, offer)).ok_or_else(|| {
-                    self.no_offer(haul.declined, &haul.last_why)
-                });
+                return haul
+                    .best
+                    .map(|(_, proposal, offer)| (proposal, offer))
+                    .ok_or_else(|| self.no_offer(haul.declined, &haul.last_why));
             }
             let hold = HOLD.min(end - now);
             let events = tokio::select! {
@@ -108,7 +109,9 @@ impl Inner {
         let message = if declined == 0 {
             format!("no provider's offer fits the demand within {within} s; check subnet and runtime")
         } else {
-            format!("no offer within {within} s that keeps to the limits; {declined} declined, the last as {last_why}")
+            format!(
+                "no offer within {within} s that keeps to the limits; {declined} declined, the last as {last_why}"
+            )
         };
         ExecuteError::new(FailureKind::Provider, message).retryable()
     }

@@ -166,7 +166,10 @@ impl Inner {
         }
         let why = format!("the provider has not shown the end: {withheld}; {timers}");
         if is_past {
-            return Ok(StopStatus::Unconfirmable { why: format!("{why}, which is past"), ask_again: Some(ASK_CAPPED) });
+            return Ok(StopStatus::Unconfirmable {
+                why: format!("{why}, which is past"),
+                ask_again: Some(ASK_CAPPED),
+            });
         }
         Err(StopError::new(why))
     }
@@ -212,7 +215,9 @@ impl Inner {
         let listed = self.client.activities(&id).await;
         let is_listed = listed.is_ok();
         match listed {
-            Ok(listed) => activities.extend(listed.into_iter().filter(|it| deal.activity.as_ref() != Some(it))),
+            Ok(listed) => {
+                activities.extend(listed.into_iter().filter(|it| deal.activity.as_ref() != Some(it)))
+            }
             Err(error) => evidence.withhold(&error),
         }
         let mut seen = Vec::new();
@@ -224,7 +229,8 @@ impl Inner {
         }
         let is_terminated = self.terminate(agreement, evidence).await;
         let all_destroyed = seen.iter().all(|it| it.destroyed);
-        let may_hide = seen.is_empty() && !(is_listed && deal.agreement.is_some() && deal.phase == Phase::Agreed);
+        let may_hide =
+            seen.is_empty() && !(is_listed && deal.agreement.is_some() && deal.phase == Phase::Agreed);
         let level = match (all_destroyed && !may_hide, is_terminated) {
             (true, _) if seen.is_empty() => Level::NeverBegan,
             (true, _) => Level::Activity,

@@ -28,7 +28,11 @@ const EXPIRY_MARGIN: Duration = Duration::from_secs(60);
 
 impl Inner {
     /// Waits for the output of a deal, pays meanwhile, and closes it.
-    pub(crate) async fn watch(self: &Arc<Self>, cx: &ExecutionContext, deal: Deal) -> Result<Value, ExecuteError> {
+    pub(crate) async fn watch(
+        self: &Arc<Self>,
+        cx: &ExecutionContext,
+        deal: Deal,
+    ) -> Result<Value, ExecuteError> {
         let (Some(agreement), Some(activity), Some(batch)) = (&deal.agreement, &deal.activity, &deal.batch)
         else {
             return Err(ExecuteError::interrupted("the work had not begun, as far as is known"));
@@ -50,8 +54,9 @@ impl Inner {
         let outputs = convert::outputs(&results);
         if outputs.as_array().is_none_or(|outputs| outputs.len() != commands.len()) {
             let message = "the provider says that the script is done, and not what each command brought";
-            return Err(ExecuteError::new(FailureKind::Provider, message)
-                .with_output(json!({ "results": outputs })));
+            return Err(
+                ExecuteError::new(FailureKind::Provider, message).with_output(json!({ "results": outputs }))
+            );
         }
         if let Err(error) = self.close(activity).await {
             let message = format!("the work is done, and its activity does not end: {error}");
@@ -114,7 +119,9 @@ impl Inner {
             && state.is_over()
         {
             let said = state.error_message.or(state.reason);
-            return Some(said.map_or_else(|| "the activity has ended".to_owned(), |it| crate::error::one_line(&it)));
+            return Some(
+                said.map_or_else(|| "the activity has ended".to_owned(), |it| crate::error::one_line(&it)),
+            );
         }
         let state = self.client.agreement(agreement).await.ok()?.state;
         matches!(&*state, "Terminated" | "Expired" | "Cancelled" | "Rejected")

@@ -94,7 +94,11 @@ impl TestProvider for Provider {
                 }
             }
             Fault::StartsFail(times) => self.yagna.inject("CreateAllocation", times, fails()),
-            Fault::RepliesLost(times) => self.yagna.inject("Exec", times, fake::Fault::ReplyLost),
+            Fault::RepliesLost(times) => {
+                // It must have begun when its sender, who has heard nothing, has it ended.
+                self.yagna.behave(|behaviour| behaviour.deploy_after = Duration::ZERO);
+                self.yagna.inject("Exec", times, fake::Fault::ReplyLost);
+            }
             Fault::WatchesFail(times) => self.yagna.inject("GetResults", times, fails()),
         }
         true

@@ -59,11 +59,7 @@ struct Created {
 impl Client {
     /// Asks the provider for an activity: it begins to exist, and to cost. Status 408 says nothing about
     /// whether it does.
-    pub(crate) async fn create_activity(
-        &self,
-        agreement: &str,
-        hold: Duration,
-    ) -> Result<String, CallError> {
+    pub(crate) async fn create_activity(&self, agreement: &str, hold: Duration) -> Result<String, CallError> {
         const NAME: &str = "CreateActivity";
         let call = Call::new(NAME, Method::POST, &[A, "v1", "activity"]);
         let call = call.body(json!({ "agreementId": agreement })).timeout(hold);

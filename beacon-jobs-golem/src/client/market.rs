@@ -47,7 +47,6 @@ pub(crate) struct Event {
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Side {
     pub(crate) properties: Map<String, Value>,
-    pub(crate) provider_id: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -57,8 +56,6 @@ pub(crate) struct Agreement {
     pub(crate) state: String,
     #[serde(default)]
     pub(crate) demand: Side,
-    #[serde(default)]
-    pub(crate) offer: Side,
 }
 
 #[derive(Debug, Deserialize)]

@@ -174,7 +174,11 @@ fn checked_id(call: &'static str, id: String) -> Result<String, CallError> {
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
             && !id.starts_with('.')
     };
-    if is_fit(&id) { Ok(id) } else { Err(CallError::new(call, Answer::Unreadable, format!("{id:?} is no id"))) }
+    if is_fit(&id) {
+        Ok(id)
+    } else {
+        Err(CallError::new(call, Answer::Unreadable, format!("{id:?} is no id")))
+    }
 }
 
 /// A time as the daemon reads and writes it.

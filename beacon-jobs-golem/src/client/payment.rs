@@ -52,8 +52,6 @@ pub(crate) enum Kind {
 pub(crate) struct Document {
     #[serde(alias = "debitNoteId", alias = "invoiceId")]
     pub(crate) id: String,
-    #[serde(default)]
-    pub(crate) agreement_id: String,
     #[serde(alias = "totalAmountDue", deserialize_with = "amount")]
     pub(crate) amount: Decimal,
     pub(crate) status: String,

@@ -26,9 +26,7 @@ impl Shared {
                 (201, json!(demand))
             }
             "ListDemands" => {
-                let row = |(id, it): (&String, &Demand)| {
-                    json!({ "demandId": id, "properties": it.properties, "constraints": it.constraints })
-                };
+                let row = |(id, it): (&String, &Demand)| json!({ "demandId": id, "properties": it.properties, "constraints": it.constraints });
                 ok(state.demands.iter().map(row).collect())
             }
             "Unsubscribe" => match state.demands.remove(id) {
@@ -131,7 +129,9 @@ impl Shared {
                 None => Some(error(404, format!("Agreement [{id}] not found."))),
                 Some("Approved") => None,
                 Some("Proposal") => Some(error(409, "Can't terminate Agreement in state Proposal")),
-                Some(now) => Some(error(410, format!("Can't update Agreement state from {now} to Terminated"))),
+                Some(now) => {
+                    Some(error(410, format!("Can't update Agreement state from {now} to Terminated")))
+                }
             };
             (refused, state.behaviour.frozen)
         };
@@ -199,9 +199,8 @@ impl State {
         }
         let mut draft = countered.clone();
         let id = self.name("R");
-        let answers =
-            self.behaviour.offers.iter().any(|it| it.provider == draft.provider && it.answers)
-                && !self.behaviour.frozen;
+        let answers = self.behaviour.offers.iter().any(|it| it.provider == draft.provider && it.answers)
+            && !self.behaviour.frozen;
         if answers {
             draft.is_draft = true;
             draft.countered = false;

@@ -25,11 +25,14 @@ impl Shared {
                 let held: Decimal = held.sum();
                 if held + total > funds {
                     let short = funds - held;
-                    return (400, json!({
-                        "type": "/insufficient-account-funds",
-                        "title": "Insufficient account funds",
-                        "detail": format!("Insufficient account funds. Requested: {total}, available: {short}"),
-                    }));
+                    return (
+                        400,
+                        json!({
+                            "type": "/insufficient-account-funds",
+                            "title": "Insufficient account funds",
+                            "detail": format!("Insufficient account funds. Requested: {total}, available: {short}"),
+                        }),
+                    );
                 }
                 let id = state.name("allocation");
                 let made = Allocation {

@@ -133,8 +133,11 @@ async fn the_daemons_errors_are_shown_in_all_their_shapes() {
     for (body, said) in shapes {
         bed.yagna.inject("CreateAllocation", 1, Fault::Fails(400, body.to_owned()));
         let failure = bed.failure(input("echo")).await;
-        assert_eq!(failure.message, format!("yagna's CreateAllocation failed (400): {said}").replace(
-            "does not say why", "it does not say why"));
+        assert_eq!(
+            failure.message,
+            format!("yagna's CreateAllocation failed (400): {said}")
+                .replace("does not say why", "it does not say why")
+        );
     }
     bed.clean().await;
 }
@@ -161,7 +164,11 @@ async fn an_input_that_cannot_be_run_is_refused_when_it_is_submitted() {
         (with("budget", json!(1)), "input.budget", "string"),
         (with("commands", json!([])), "input.commands", "at least one"),
         (with("commands", json!([{ "walk": {} }])), "input.commands[0]", "walk"),
-        (with("commands", json!([{ "run": { "entry_point": "" } }])), "input.commands[0].run.entry_point", "empty"),
+        (
+            with("commands", json!([{ "run": { "entry_point": "" } }])),
+            "input.commands[0].run.entry_point",
+            "empty",
+        ),
         (with("commands", json!([{ "transfer": { "from": "a" } }])), "input.commands[0].transfer", "to"),
         (with("max_price", json!({ "start": "x" })), "input.max_price.start", "no amount"),
         (with("max_price", json!({ "hour": "1" })), "input.max_price.hour", "cpu_hour"),

@@ -39,9 +39,19 @@ fn body() -> impl Strategy<Value = String> {
         Just(json!("")),
     ];
     let names = prop_oneof![
-        Just("proposal"), Just("proposalId"), Just("state"), Just("properties"), Just("activityId"),
-        Just("allocationId"), Just("index"), Just("result"), Just("isBatchFinished"), Just("agreementId"),
-        Just("amount"), Just("constraints"), Just("identity"),
+        Just("proposal"),
+        Just("proposalId"),
+        Just("state"),
+        Just("properties"),
+        Just("activityId"),
+        Just("allocationId"),
+        Just("index"),
+        Just("result"),
+        Just("isBatchFinished"),
+        Just("agreementId"),
+        Just("amount"),
+        Just("constraints"),
+        Just("identity"),
     ];
     let json = leaf.prop_recursive(3, 16, 4, move |inner| {
         prop_oneof![

@@ -151,9 +151,9 @@ async fn an_agreement_that_is_approved_after_all_is_terminated() {
 async fn an_activity_that_comes_after_the_stop_is_ended_too() {
     let bed = Bed::new().await;
     let _runner = bed.runner().await;
-    bed.yagna.inject("CreateActivity", 1, Fault::Late(Duration::from_millis(500)));
+    bed.yagna.inject("CreateActivity", 1, Fault::Late(Duration::from_millis(300)));
     // Nothing reaches the agreement meanwhile.
-    bed.yagna.inject("TerminateAgreement", 3, Fault::Fails(500, "{\"message\":\"busy\"}".to_owned()));
+    bed.yagna.inject("TerminateAgreement", 6, Fault::Fails(500, "{\"message\":\"busy\"}".to_owned()));
     let id = bed.submit(input("go_on")).await;
     bed.yagna.until(|yagna| yagna.received("CreateActivity") == 1).await;
     bed.cancel(&id).await;
