@@ -190,9 +190,7 @@ impl Inner {
         cx.save_handle(&deal.handle()?).await?;
         self.starting(cx, self.agree(&agreement, &deal.session)).await?;
 
-        deal.phase = Phase::Creating;
-        cx.save_handle(&deal.handle()?).await?;
-        let activity = self.starting(cx, self.create(&agreement)).await?;
+        let activity = self.ask_for_activity(cx, &mut deal, &agreement).await?;
         deal.activity = Some(activity.clone());
         deal.phase = Phase::Active;
         cx.save_handle(&deal.handle()?).await?;
@@ -200,6 +198,28 @@ impl Inner {
         deal.batch = Some(self.starting(cx, client.exec(&activity, &script, limit)).await?);
         cx.save_handle(&deal.handle()?).await?;
         Ok(deal)
+    }
+
+    /// Asks for the activity, and saves before that it is asked for.
+    async fn ask_for_activity(
+        &self,
+        cx: &ExecutionContext,
+        deal: &mut Deal,
+        agreement: &str,
+    ) -> Result<String, ExecuteError> {
+        deal.phase = Phase::Creating;
+        let asked = match cx.save_handle(&deal.handle()?).await {
+            Ok(()) => self.starting(cx, self.create(agreement)).await,
+            Err(error) => Err(error),
+        };
+        if asked.as_ref().is_err_and(|error| error.failure().kind == FailureKind::Refused) {
+            // It was not asked for, and a stop can be confirmed only where that is on record.
+            deal.phase = Phase::Agreed;
+            if let Err(error) = cx.save_handle(&deal.handle()?).await {
+                tracing::debug!(%error, agreement, "the permit stays refused");
+            }
+        }
+        asked
     }
 
     /// Sends what creates or begins something. One without an answer is taken to be on its way until its

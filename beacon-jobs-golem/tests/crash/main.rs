@@ -82,7 +82,7 @@ async fn dies_while_it_stops(point: Point) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_between_every_two_calls_of_a_beginning_it_loses_nothing() {
+async fn killed_between_every_two_calls_up_to_an_agreement_it_loses_nothing() {
     let points = [
         (Side::Provider, "Me", 1),
         (Side::Store, "start", 1),
@@ -93,6 +93,13 @@ async fn killed_between_every_two_calls_of_a_beginning_it_loses_nothing() {
         (Side::Provider, "CollectProposals", 1),
         (Side::Provider, "Counter", 1),
         (Side::Provider, "CreateAgreement", 1),
+    ];
+    kill_at_all(&points, dies_while_it_begins).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_between_every_two_calls_from_an_agreement_to_its_work_it_loses_nothing() {
+    let points = [
         (Side::Store, "save_handles", 2),
         (Side::Provider, "ConfirmAgreement", 1),
         (Side::Provider, "WaitForApproval", 1),
