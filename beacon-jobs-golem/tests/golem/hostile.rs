@@ -129,13 +129,13 @@ async fn an_agreement_that_is_cancelled_while_it_waits_is_taken_back() {
     bed.clean().await;
 }
 
-/// The approval lands between the look and the cancel.
+/// The approval comes before the cancel has arrived.
 #[tokio::test]
 async fn an_agreement_that_is_approved_after_all_is_terminated() {
     let bed = Bed::new().await;
     let _runner = bed.runner().await;
     bed.yagna.behave(|behaviour| behaviour.approve_after = Duration::from_millis(300));
-    bed.yagna.inject("CancelAgreement", 1, Fault::Late(Duration::from_secs(600)));
+    bed.yagna.inject("CancelAgreement", 20, Fault::Fails(500, "{\"message\":\"busy\"}".to_owned()));
     let id = bed.submit(input("go_on")).await;
     bed.yagna.until(|yagna| yagna.received("WaitForApproval") > 0).await;
     bed.cancel(&id).await;
