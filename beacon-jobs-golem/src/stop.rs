@@ -123,7 +123,11 @@ impl Inner {
                 Ok(agreement) => agreement,
                 Err(error) if error.status() == Some(404) => {
                     let why = format!("the daemon does not know the agreement {id}: {error}");
-                    return Ok(StopStatus::Unconfirmable { why, evidence: None, ask_again: Some(ASK_CAPPED) });
+                    return Ok(StopStatus::Unconfirmable {
+                        why,
+                        evidence: None,
+                        ask_again: Some(ASK_CAPPED),
+                    });
                 }
                 Err(error) => return Err(error.into()),
             };

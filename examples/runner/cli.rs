@@ -110,7 +110,7 @@ pub(crate) struct ServeArgs {
 
     /// What runs executions here; with --no-runner: what the nodes on the same database have
     /// [default: process, and what has its variables set: modal MODAL_TOKEN_ID and MODAL_TOKEN_SECRET; modal-web those,
-    /// or MODAL_KEY and MODAL_SECRET].
+    /// or MODAL_KEY and MODAL_SECRET; golem YAGNA_APPKEY].
     #[arg(long, env = "BEACON_EXECUTORS", value_name = "NAMES", value_delimiter = ',')]
     pub(crate) executors: Option<Vec<ExecutorName>>,
 
@@ -301,7 +301,7 @@ pub(crate) enum ExecutorName {
     Modal,
     /// Web endpoints at Modal.
     ModalWeb,
-    /// Golem.
+    /// Golem Network.
     Golem,
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use beacon_jobs::executor::Executor;
 use beacon_jobs::process::ProcessExecutor;
+use beacon_jobs_golem::GolemExecutor;
 use beacon_jobs_modal::{Config, ModalExecutor, WebExecutor};
 
 use crate::cli::ExecutorName;
@@ -25,22 +26,55 @@ pub(crate) fn chosen(named: Option<Vec<ExecutorName>>, variable: Variables<'_>) 
             (ExecutorName::Process, true),
             (ExecutorName::Modal, is_set("MODAL_TOKEN_ID")),
             (ExecutorName::ModalWeb, is_set("MODAL_TOKEN_ID") || is_set("MODAL_KEY")),
+            (ExecutorName::Golem, is_set("YAGNA_APPKEY")),
         ];
         on.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name).collect()
     })
 }
 
-/// Makes an executor. Nothing is sent anywhere yet.
-pub(crate) fn make(name: ExecutorName, variable: Variables<'_>) -> Result<Arc<dyn Executor>, Exit> {
-    let refused = |error: beacon_jobs::Error| Exit::usage(format!("--executors: {}: {error}", name.as_str()));
-    Ok(match name {
-        ExecutorName::Process => Arc::new(ProcessExecutor::new()),
-        ExecutorName::Modal => Arc::new(modal(variable).map_err(refused)?),
-        ExecutorName::ModalWeb => Arc::new(modal_web(variable).map_err(refused)?),
-        ExecutorName::Golem => {
-            return Err(Exit::usage("--executors: golem is not built into this runner yet; leave it out"));
+/// The executors of a node.
+#[derive(Debug, Default)]
+pub(crate) struct Executors {
+    pub(crate) all: Vec<Arc<dyn Executor>>,
+    /// The one among them that has bills to settle.
+    golem: Option<Arc<GolemExecutor>>,
+}
+
+impl Executors {
+    /// Makes them. Nothing is sent anywhere yet.
+    pub(crate) fn make(names: &[ExecutorName], variable: Variables<'_>) -> Result<Self, Exit> {
+        let mut made = Self::default();
+        for &name in names {
+            let refused = |error| Exit::usage(format!("--executors: {}: {error}", name.as_str()));
+            made.add(name, variable).map_err(refused)?;
         }
-    })
+        Ok(made)
+    }
+
+    fn add(&mut self, name: ExecutorName, variable: Variables<'_>) -> beacon_jobs::Result<()> {
+        let executor: Arc<dyn Executor> = match name {
+            ExecutorName::Process => Arc::new(ProcessExecutor::new()),
+            ExecutorName::Modal => Arc::new(modal(variable)?),
+            ExecutorName::ModalWeb => Arc::new(modal_web(variable)?),
+            ExecutorName::Golem => {
+                let golem = Arc::new(GolemExecutor::new(&beacon_jobs_golem::Config::from_vars(variable)?)?);
+                Arc::clone(self.golem.insert(golem)) as Arc<dyn Executor>
+            }
+        };
+        self.all.push(executor);
+        Ok(())
+    }
+
+    /// Takes up the bills that an earlier process left open, in the background.
+    pub(crate) fn settle_bills(&self) {
+        let Some(golem) = self.golem.clone() else { return };
+        tokio::spawn(async move {
+            match golem.recover().await {
+                Ok(bills) => tracing::info!(bills, "open bills at Golem"),
+                Err(error) => tracing::warn!(%error, "open bills at Golem are not known"),
+            }
+        });
+    }
 }
 
 fn modal(variable: Variables<'_>) -> beacon_jobs::Result<ModalExecutor> {
@@ -85,23 +119,25 @@ mod tests {
         let on = |named: Option<&[ExecutorName]>, set: &[(&'static str, &'static str)]| {
             chosen(named.map(<[_]>::to_vec), &variables(set))
         };
-        use ExecutorName::{Modal, ModalWeb, Process};
+        use ExecutorName::{Golem, Modal, ModalWeb, Process};
         assert_eq!(on(None, &[]), [Process]);
         assert_eq!(on(None, &[("MODAL_TOKEN_ID", "ak-1")]), [Process, Modal, ModalWeb]);
         assert_eq!(on(None, &[("MODAL_KEY", "wk-1")]), [Process, ModalWeb]);
+        assert_eq!(on(None, &[("YAGNA_APPKEY", "key")]), [Process, Golem]);
         assert_eq!(on(Some(&[Process]), &[("MODAL_TOKEN_ID", "ak-1")]), [Process]);
     }
 
     #[test]
     fn what_is_missing_is_named_and_no_secret_is_shown() {
-        let cases: [(_, &[_], _); 4] = [
+        let cases: [(_, &[_], _); 5] = [
+            (ExecutorName::Golem, &[("YAGNA_API_URL", "http://127.0.0.1:1")], "YAGNA_APPKEY"),
             (ExecutorName::Modal, &[], "MODAL_TOKEN_ID"),
             (ExecutorName::Modal, &[("MODAL_TOKEN_ID", "hunter2")], "MODAL_TOKEN_SECRET"),
             (ExecutorName::ModalWeb, &[("MODAL_SECRET", "hunter2")], "MODAL_KEY"),
             (ExecutorName::ModalWeb, &[("MODAL_WEB_ORIGINS", "example.com")], "origin"),
         ];
         for (name, set, said) in cases {
-            let error = format!("{:?}", make(name, &variables(set)).unwrap_err());
+            let error = format!("{:?}", Executors::make(&[name], &variables(set)).unwrap_err());
             assert!(error.contains(said) && error.contains(name.as_str()), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }

@@ -105,19 +105,21 @@ async fn start_runner(
     trial: Option<&Trial>,
 ) -> Result<JobRunner, Exit> {
     let mut builder = JobRunner::builder(jobs).options(runner.options.clone());
-    for executor in &runner.executors {
+    for executor in &runner.executors.all {
         builder = builder.shared_executor(Arc::clone(executor));
     }
     for executor in trial.into_iter().flat_map(|trial| trial.executors(&runner.options.node_name)) {
         builder = builder.executor(executor);
     }
-    builder.start().await.map_err(|error| match error.kind() {
+    let started = builder.start().await.map_err(|error| match error.kind() {
         beacon_jobs::ErrorKind::Occupied => Exit::failed(format!(
             "--database {}: {error}; end the other runner, or share its file with --no-runner",
             settings.database
         )),
         _ => Exit::failed(error.to_string()),
-    })
+    })?;
+    runner.executors.settle_bills();
+    Ok(started)
 }
 
 /// The part that answers requests.

@@ -1,15 +1,13 @@
 //! What `serve` was asked to do, checked.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use beacon_jobs::executor::Executor;
 use beacon_jobs::runner::RunnerOptions;
 use beacon_jobs_http::CancelPolicy;
 
 use crate::cli::{AuthWay, ExecutorName, ProcessFor, ServeArgs};
-use crate::executors::{self, Variables};
+use crate::executors::{self, Executors, Variables};
 use crate::exit::Exit;
 use crate::secret::Secret;
 use crate::values::Database;
@@ -37,7 +35,7 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub(crate) struct RunnerSettings {
     pub(crate) options: RunnerOptions,
-    pub(crate) executors: Vec<Arc<dyn Executor>>,
+    pub(crate) executors: Executors,
 }
 
 /// How requests are answered.
@@ -85,9 +83,7 @@ impl Settings {
         let runner = if args.no_runner {
             None
         } else {
-            let made =
-                chosen.iter().map(|&name| executors::make(name, variable)).collect::<Result<_, _>>()?;
-            Some(RunnerSettings { options: options(), executors: made })
+            Some(RunnerSettings { options: options(), executors: Executors::make(&chosen, variable)? })
         };
         let drain = Duration::from_secs(args.drain_seconds);
         let stand_in = args.stand_in.clone();
@@ -216,7 +212,7 @@ mod tests {
     fn what_this_build_does_not_have_is_refused_by_name_and_no_secret_is_shown() {
         for (args, flag) in [
             (&["--executors", "process,modal"][..], "--executors: modal: there is no Modal token"),
-            (&["--executors", "golem"], "--executors: golem"),
+            (&["--executors", "golem"], "--executors: golem: there is no key for yagna"),
             (&["--database", "postgres:u:hunter2@h/db"], "--database must be"),
             (&["--database", "memory:", "--no-api"], "--database memory:"),
             (&["--admin-token", "hunter2"], "--admin-token"),
