@@ -20,7 +20,7 @@ inputs come from this crate's fake control plane, and each is cancelled through 
 the input and when, and what goes on afterwards. **What is not** is the worker around it, which nobody outside
 Modal can see: the tests play it. A cancel is handed to the runtime at once. A container that a cancel is to end
 is sent SIGINT a second later, and all its processes SIGKILL two seconds after that; with its first process
-all others end. A container is on record as finished only when no process of it is left.
+all others end. A container is a process group here, on record as finished only when no process of it is left.
 
 How a call is cancelled:
 
