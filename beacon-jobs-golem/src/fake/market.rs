@@ -26,7 +26,10 @@ impl Shared {
                 (201, json!(demand))
             }
             "ListDemands" => {
-                let row = |(id, it): (&String, &Demand)| json!({ "demandId": id, "properties": it.properties, "constraints": it.constraints });
+                let row = |(id, it): (&String, &Demand)| {
+                    let Demand { properties, constraints, .. } = it;
+                    json!({ "demandId": id, "properties": properties, "constraints": constraints })
+                };
                 ok(state.demands.iter().map(row).collect())
             }
             "Unsubscribe" => match state.demands.remove(id) {

@@ -205,10 +205,10 @@ impl Shared {
     }
 
     /// Waits until `there` finds something, or the time is up.
-    pub(super) async fn wait<T>(
+    pub(super) async fn wait<T: Send>(
         &self,
         hold: Duration,
-        there: impl Fn(&mut super::State) -> Option<T>,
+        there: impl Fn(&mut super::State) -> Option<T> + Send + Sync,
     ) -> Option<T> {
         let found = async {
             loop {
