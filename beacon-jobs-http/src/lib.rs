@@ -62,7 +62,8 @@
 //! event. An `id` sent back as `Last-Event-ID`, to any node, goes on after its event: nothing is told
 //! twice. Of a large job whose executions are in very mixed states it may not hold all, and then
 //! those at the end of the list are told again. One that cannot be read counts as none. A comment
-//! comes every 15 seconds without news.
+//! comes every 15 seconds without news. Once a minute it is looked at whether the credential that the
+//! stream was asked for with is still good; a session that has ended ends the stream.
 //!
 //! # Refusals
 //! A refusal changes nothing and is an RFC 9457 problem (`application/problem+json`) with two more

@@ -138,6 +138,11 @@ impl Problem {
         Self::new(Code::Internal, "the server failed; its log says why under the id in X-Request-ID")
     }
 
+    /// Whether it is that nobody is known to ask.
+    pub(crate) fn is_of_credential(&self) -> bool {
+        self.0.code == Code::Unauthenticated
+    }
+
     /// Names the job that the request was about, unless another is named already.
     #[must_use]
     pub(crate) fn about(mut self, job: Option<JobId>) -> Self {

@@ -14,7 +14,7 @@ mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use beacon_jobs::conformance::{HookedStore, StoreCall, StoreHooks};
+use beacon_jobs::conformance::{HookedStore, StoreAnswer, StoreCall, StoreHooks};
 use beacon_jobs::job::JobOutline;
 use beacon_jobs::store::{MemoryStore, Signals};
 use beacon_jobs::{Error, ErrorKind, JobId, JobWatch, Result};
@@ -109,6 +109,48 @@ async fn who_joins_is_told_how_it_is_now(stand: Stand) {
     let mut third = jobs.watch(&id);
     assert_eq!(next(&mut third).await.unwrap().job.status, JobStatus::Cancelled);
     assert_eq!(next(&mut first).await.unwrap().job.status, JobStatus::Cancelled);
+}
+
+/// Holds back the answer of the second read.
+#[derive(Default)]
+struct SlowSecond {
+    reads: AtomicUsize,
+    reached: tokio::sync::Notify,
+    go: tokio::sync::Notify,
+}
+
+impl StoreHooks for SlowSecond {
+    async fn after(&self, call: &StoreCall<'_>, _: Result<StoreAnswer<'_>, &Error>) -> Result<()> {
+        if matches!(call, StoreCall::Outline(_)) && self.reads.fetch_add(1, Ordering::SeqCst) == 1 {
+            self.reached.notify_one();
+            self.go.notified().await;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn who_joins_during_a_read_is_not_told_what_that_read_brings() {
+    let memory = MemoryStore::new();
+    let hooks = Arc::new(SlowSecond::default());
+    let jobs = Jobs::new(HookedStore::new(memory.clone(), Arc::clone(&hooks)));
+    let id = submit(&jobs, one("work")).await;
+    let mut first = jobs.watch(&id);
+    assert_eq!(next(&mut first).await.unwrap().job.waiting_for, ["work"]);
+    // That the job waits for nothing any more is news, and old when it is told.
+    let node = beacon_jobs::store::NodeIdentity {
+        incarnation: beacon_jobs::IncarnationId::mint(&beacon_jobs::RandomIds),
+        name: "node".to_owned(),
+        process: beacon_jobs::host::ProcessIdentity::current(),
+        executors: vec!["work".to_owned()],
+    };
+    memory.join(&node, LONG).await.unwrap();
+    hooks.reached.notified().await;
+    memory.cancel(&id, &by_alice()).await.unwrap();
+    let mut second = jobs.watch(&id);
+    hooks.go.notify_one();
+    assert_eq!(next(&mut second).await.unwrap().job.status, JobStatus::Cancelled);
+    assert_eq!(rest(&mut first).await.pop().unwrap().job.status, JobStatus::Cancelled);
 }
 
 /// Keeps all hints back.

@@ -19,11 +19,15 @@ use serde::{Deserialize, Serialize};
 /// What the identity service says of somebody.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Claims {
+    /// Which service says it.
     pub iss: String,
+    /// To whom it is said.
     pub aud: String,
+    /// Of whom.
     pub sub: String,
+    /// Until when it holds, in seconds since 1970.
     pub exp: u64,
-    /// The somebody may cancel everybody's jobs.
+    /// They may cancel everybody's jobs.
     #[serde(default)]
     pub jobs_admin: bool,
 }

@@ -1,13 +1,13 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use beacon_jobs::JobId;
 
-use super::{Caller, Named};
+use super::Named;
 use crate::api::Shared;
-use crate::auth::Principal;
 use crate::events::{EventStream, View};
 use crate::problem::Problem;
 use crate::query::Query;
@@ -19,32 +19,21 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 pub(super) async fn events(
     State(api): State<Shared>,
-    Caller(principal): Caller,
     Named(id): Named,
-    uri: Uri,
-    headers: HeaderMap,
+    head: Parts,
 ) -> Result<Response, Problem> {
-    answer(&api, &principal, id.as_ref(), &uri, &headers).await.map_err(|problem| problem.about(id))
+    answer(&api, id.as_ref(), head).await.map_err(|problem| problem.about(id))
 }
 
-async fn answer(
-    api: &Shared,
-    principal: &Principal,
-    id: Option<&JobId>,
-    uri: &Uri,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
-    Query::of(uri).finish("none; the place to go on from is told in the header Last-Event-ID")?;
+async fn answer(api: &Shared, id: Option<&JobId>, head: Parts) -> Result<Response, Problem> {
+    let principal = api.principal(&head).await?;
+    Query::of(&head.uri).finish("none; the place to go on from is told in the header Last-Event-ID")?;
     let id = id.ok_or_else(Problem::no_job)?;
-    api.allow(principal, id).await?;
+    api.allow(&principal, id).await?;
     // An id that cannot be read, as of an older server, is no reason to refuse: its client would
     // send it again and again. It is told everything.
-    let last = headers.get(LAST_EVENT_ID).and_then(|last| View::read(id, last.to_str().ok()?));
-    let stream = EventStream {
-        watch: api.jobs.watch(id),
-        view: last.unwrap_or_else(|| View::fresh(id)),
-        end: api.end_of_events.clone(),
-    };
+    let last = head.headers.get(LAST_EVENT_ID).and_then(|last| View::read(id, last.to_str().ok()?));
+    let stream = EventStream::new(api, head, id, last.unwrap_or_else(|| View::fresh(id)));
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),

@@ -329,6 +329,33 @@ async fn a_session_ends_by_itself_and_a_nonce_too() {
     world.send(ask).await.problem(401, "unauthenticated");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_events_ends_with_its_session() {
+    use crate::support::Events;
+
+    let world = on_memory();
+    let wallet = Wallet::new(7);
+    let mut sessions = Vec::new();
+    for _ in 0..2 {
+        sessions.push(sign_in(&world, &wallet, &message(&world, &wallet).await).await.ok(200));
+    }
+    let job = json!({ "id": "mine", "executions": [{ "executor": "work" }] });
+    world.send(with_token(Ask::post("/api/v1/jobs").json(&job), &sessions[0])).await.ok(201);
+    let mut streams = Vec::new();
+    for session in &sessions {
+        let ask = with_token(Ask::get("/api/v1/jobs/mine/events"), session);
+        let mut stream = Events::of(&world.router, ask).await;
+        assert_eq!(stream.next().await.unwrap().name, "job");
+        streams.push(stream);
+    }
+    let out = Ask::new(Method::DELETE, "/api/v1/auth/session");
+    assert_eq!(world.send(with_token(out, &sessions[0])).await.status.as_u16(), 204);
+    let other = streams.pop().unwrap();
+    assert_eq!(streams.pop().unwrap().next().await, None, "it has ended before anything was told");
+    world.send(with_token(Ask::cancel("mine"), &sessions[1])).await.ok(200);
+    assert_eq!(other.rest().await.last().unwrap().data["status"], "cancelled");
+}
+
 #[test]
 fn settings_that_cannot_be_are_refused_by_name() {
     let build = |url: &str, set: fn(WalletSignInBuilder) -> WalletSignInBuilder| {
