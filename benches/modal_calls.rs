@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use beacon_jobs::cancel::{Actor, CancelRequest};
-use beacon_jobs::job::{ExecutionSpec, JobSpec};
+use beacon_jobs::job::{ExecutionSpec, ExecutionStatus, JobSpec};
 use beacon_jobs::runner::{JobRunner, RunnerOptions};
 use beacon_jobs::store::{ExecutionPage, MemoryStore};
 use beacon_jobs::{JobId, Jobs, Settled};
@@ -75,6 +75,17 @@ async fn begin(jobs: &Jobs) -> Result<JobId> {
     Ok(jobs.submit("bench", JobSpec::new([spec])).await?.id)
 }
 
+/// Waits until its handle is saved.
+async fn runs(jobs: &Jobs, id: &JobId) -> Result<()> {
+    loop {
+        let job = jobs.get(id, ExecutionPage::ALL).await?.ok_or("the job is gone")?;
+        if job.executions.iter().all(|execution| execution.status == ExecutionStatus::Running) {
+            return Ok(());
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 fn request() -> CancelRequest {
     CancelRequest::new(Actor::Owner("bench".into())).immediate()
 }
@@ -101,9 +112,7 @@ impl Both {
         let id = begin(&self.jobs).await?;
         self.begun(begun + 1).await;
         let begin_took = start.elapsed();
-        while self.jobs.get(&id, ExecutionPage::ALL).await?.is_none_or(|job| job.progress.running == 0) {
-            tokio::task::yield_now().await;
-        }
+        runs(&self.jobs, &id).await?;
         let start = now();
         let cancel = self.jobs.cancel(&id, &request());
         let (cancelled, ()) = tokio::join!(cancel, self.cancels(cancels + 1));
@@ -239,9 +248,7 @@ async fn kept(count: usize) -> Result<(f64, usize)> {
         ids.push(begin(&jobs).await?);
     }
     for id in &ids {
-        while jobs.get(id, ExecutionPage::ALL).await?.is_none_or(|job| job.progress.running == 0) {
-            tokio::task::yield_now().await;
-        }
+        runs(&jobs, id).await?;
     }
     let bytes = asked().saturating_sub(before) as f64 / count as f64;
     let connections = plane.connections()?;

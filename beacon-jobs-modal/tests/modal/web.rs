@@ -52,6 +52,8 @@ async fn an_answer_is_followed_through_redirects_and_asked_for_once() {
     let id = bed.submit(input(&bed, "goes_on")).await;
     bed.plane.until(|plane| plane.received("GET") >= 3).await;
     bed.plane.inject("GET", 2, Fault::ReplyLost);
+    let asked = bed.plane.received("GET");
+    bed.plane.until(|plane| plane.received("GET") >= asked + 3).await;
     bed.plane.complete();
     let record = bed.outcome(&id).await;
     assert_eq!(record.output, Some(json!({ "done": true })));
@@ -87,6 +89,20 @@ async fn a_cancel_before_the_call_has_a_name_waits_for_it_where_there_is_a_token
     bed.cancel(&id, NOW).await;
     bed.stop(&id, StopState::Confirmed).await;
     assert_eq!((bed.plane.begun(), bed.plane.received("GET")), (1, 0));
+}
+
+#[tokio::test]
+async fn a_call_that_is_over_with_its_first_answer_is_ended_by_the_name_in_that() {
+    let bed = bed(Duration::from_secs(60)).await;
+    // Its container would idle on for long.
+    bed.plane.behave(|behaviour| behaviour.idle_for = Duration::from_secs(600));
+    let _runner = runner(&bed, native(&bed)).await;
+    let id = bed.submit(input(&bed, "goes_on")).await;
+    bed.alive(1).await;
+    bed.cancel(&id, NOW).await;
+    bed.plane.complete();
+    let stop = bed.stop(&id, StopState::Confirmed).await;
+    assert_eq!(stop.evidence.unwrap()["level"], json!("containers"));
 }
 
 /// Both ways: an observer of the HTTP side alone cannot tell them apart.
