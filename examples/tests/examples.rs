@@ -7,6 +7,7 @@ use std::process::Command;
 
 use beacon_jobs::executor::Executor;
 use beacon_jobs::job::parse_job_file;
+use beacon_jobs_golem::GolemExecutor;
 use beacon_jobs_modal::{Config, ModalExecutor, WebExecutor};
 
 const README: &str = include_str!("../../README.md");
@@ -48,10 +49,12 @@ fn the_job_files_are_two_models_three_questions_and_two_regions_and_one_command(
 }
 
 #[test]
-fn the_job_files_for_modal_are_ones_that_its_executors_take() {
+fn the_job_files_for_providers_are_ones_that_their_executors_take() {
     let native = ModalExecutor::new(&Config::new("ak-1", "as-1")).unwrap();
     let web = WebExecutor::builder().build().unwrap();
-    let files: [(&[u8], &dyn Executor, usize); 2] = [
+    let golem = GolemExecutor::new(&beacon_jobs_golem::Config::new("key")).unwrap();
+    let files: [(&[u8], &dyn Executor, usize); 3] = [
+        (include_bytes!("../jobs/golem.json"), &golem, 1),
         (include_bytes!("../jobs/modal_function.json"), &native, 2),
         (include_bytes!("../jobs/modal_web.json"), &web, 4),
     ];
