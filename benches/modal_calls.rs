@@ -114,8 +114,8 @@ impl Both {
         let begin_took = start.elapsed();
         runs(&self.jobs, &id).await?;
         let start = now();
-        let cancel = self.jobs.cancel(&id, &request());
-        let (cancelled, ()) = tokio::join!(cancel, self.cancels(cancels + 1));
+        let request = request();
+        let (cancelled, ()) = tokio::join!(self.jobs.cancel(&id, &request), self.cancels(cancels + 1));
         let cancel_took = start.elapsed();
         cancelled?;
         match self.jobs.settled(&id, LIMIT).await? {
