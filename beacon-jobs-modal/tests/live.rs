@@ -10,7 +10,7 @@
 //! Each case prints what Modal did. The work ticks into a Modal Dict as long as it computes, and the case fails when a
 //! stop is confirmed while it still ticks. Every function has a timeout of five minutes, which bounds what a failure costs.
 
-#![allow(clippy::unwrap_used, reason = "a test's panic is its verdict")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's panic is its verdict")]
 
 use std::time::Duration;
 
