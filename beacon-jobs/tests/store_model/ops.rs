@@ -19,6 +19,10 @@ pub(crate) struct Target {
     pub(crate) fence: usize,
 }
 
+/// What a stop call brought: of which attempt, the seal, whether confirmed and how many answers were seen before it,
+/// and which answer.
+pub(crate) type Recorded = (Target, Option<SealedBy>, bool, Option<u32>, u8);
+
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Submit { job: usize, owner: usize, key: Option<usize>, executions: u32, overlap: bool },
@@ -33,7 +37,7 @@ pub(crate) enum Op {
     FinishJob { job: usize, fence: usize, timed_out: bool },
     Release { job: usize, fence: usize, sealed: Vec<Target> },
     TakeStops { executors: usize },
-    RecordStops(Vec<(Target, Option<SealedBy>, bool, Option<u32>, u8)>),
+    RecordStops(Vec<Recorded>),
     CloseStop(Target),
     Heartbeat { old: bool },
     NextNode(NodeEnd),
