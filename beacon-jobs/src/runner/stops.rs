@@ -145,10 +145,11 @@ impl StopDriver {
                 let mut driven = driver.driven_map();
                 next = driven.get_mut(&attempt).and_then(Option::take);
                 match &mut next {
-                    // It was read before that was recorded, if it counts no more answers.
+                    // It was read before that was recorded, if it counts no more answers. Its count stays as it was
+                    // read: that answer may itself have been overtaken, and then nobody here knows what is on record.
                     Some(waited) if waited.tries <= tries => {
                         if let Some(shown) = shown {
-                            (waited.evidence, waited.tries) = (shown, tries + 1);
+                            waited.evidence = shown;
                         }
                     }
                     Some(_) => {}
