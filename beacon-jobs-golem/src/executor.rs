@@ -87,7 +87,7 @@ pub(crate) struct Inner {
     pub(crate) subnet: String,
     pub(crate) platform: String,
     pub(crate) scoring: Arc<dyn Scoring>,
-    /// The agreements whose bills are settled in the background.
+    /// What is settled in the background.
     pub(crate) tails: Mutex<HashSet<String>>,
 }
 

@@ -71,6 +71,15 @@ impl Tail {
     }
 }
 
+/// What may be left at the daemon of a deal that is over.
+#[derive(Debug)]
+pub(crate) enum Leftover {
+    Allocation(String),
+    /// The allocation of a deal for which nothing is owed.
+    Unused(Deal),
+    Demand(Deal),
+}
+
 impl Inner {
     /// Accepts debit notes as they come, until one asks for more than the budget. While nobody does,
     /// the provider ends the work by itself.
@@ -161,31 +170,63 @@ impl Inner {
         Ok(Some(tail.cost(Some(invoice), Settled::Accepted)))
     }
 
-    /// Settles a deal in the background, once in this process, and gives the rest of the money back.
+    /// Settles a deal in the background, and gives the rest of the money back.
     fn keep(self: &Arc<Self>, tail: Tail) {
-        if !self.tails.lock().unwrap_or_else(PoisonError::into_inner).insert(tail.agreement.clone()) {
+        let inner = Arc::clone(self);
+        self.in_background(tail.agreement.clone(), async move {
+            if inner.settle(&tail, inner.limits.settle_limit).await.is_none() {
+                tracing::warn!(agreement = tail.agreement, "no invoice came; the money is given back");
+            }
+            inner.surely(&Leftover::Allocation(tail.allocation)).await;
+        });
+    }
+
+    /// Does what is left to do, once in this process for each name.
+    fn in_background(self: &Arc<Self>, name: String, settling: impl Future<Output = ()> + Send + 'static) {
+        if !self.tails.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone()) {
             return;
         }
         let inner = Arc::clone(self);
         tokio::spawn(async move {
-            if inner.settle(&tail, inner.limits.settle_limit).await.is_none() {
-                tracing::warn!(agreement = tail.agreement, "no invoice came; the money is given back");
-            }
-            inner.release_surely(&tail.allocation).await;
-            inner.tails.lock().unwrap_or_else(PoisonError::into_inner).remove(&tail.agreement);
+            settling.await;
+            inner.tails.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
         });
     }
 
-    /// Tries until the money is given back; the daemon itself does it when its time is up.
-    async fn release_surely(&self, allocation: &str) {
+    /// Tries until it is cleared; the daemon itself does it when its time is up.
+    async fn surely(&self, leftover: &Leftover) {
         let give_up = self.clock().uptime() + self.limits.settle_limit;
-        while let Err(error) = self.client.release(allocation).await {
-            tracing::debug!(%error, allocation, "the money is not given back yet");
+        while let Err(error) = self.clear(leftover).await {
+            tracing::debug!(%error, ?leftover, "it is not cleared yet");
             if self.clock().uptime() >= give_up {
                 return;
             }
             self.clock().sleep(self.limits.poll).await;
         }
+    }
+
+    async fn clear(&self, leftover: &Leftover) -> Result<(), CallError> {
+        match leftover {
+            Leftover::Allocation(id) => self.client.release(id).await,
+            Leftover::Unused(deal) => self.release_unused(deal).await,
+            Leftover::Demand(deal) => self.withdraw_demand(deal).await,
+        }
+    }
+
+    /// Clears what a stop has left: now, or in the background where the daemon does not do it now. It runs
+    /// nothing, and holds up no stop.
+    pub(crate) async fn clear_now_or_later(
+        self: &Arc<Self>,
+        name: String,
+        leftover: Leftover,
+    ) -> Result<(), CallError> {
+        let cleared = self.clear(&leftover).await;
+        if let Err(error) = &cleared {
+            tracing::warn!(%error, name, "it is tried again in the background");
+            let inner = Arc::clone(self);
+            self.in_background(name, async move { inner.surely(&leftover).await });
+        }
+        cleared
     }
 
     /// Settles what has been stopped, in the background.
@@ -197,7 +238,7 @@ impl Inner {
     }
 
     /// Gives back the money of a deal for which nothing is owed.
-    pub(crate) async fn release_unused(self: &Arc<Self>, deal: &Deal) -> Result<(), CallError> {
+    async fn release_unused(&self, deal: &Deal) -> Result<(), CallError> {
         let allocations = match &deal.allocation {
             Some(allocation) => vec![allocation.clone()],
             None => {

@@ -13,7 +13,7 @@ use crate::convert::SESSION;
 use crate::deal::{Deal, Phase};
 use crate::error::CallError;
 use crate::executor::Inner;
-use crate::pay::{TERMINATE_LIMIT, is_over, owes_nothing};
+use crate::pay::{Leftover, TERMINATE_LIMIT, is_over, owes_nothing};
 
 /// How soon an open stop is looked at again, and how late at most.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
@@ -111,7 +111,10 @@ impl Inner {
             ends_by: Some(if request.sealed { deal.ends_unpaid(asked_at) } else { deal.expires_at }),
             ..Evidence::default()
         };
-        self.withdraw_demand(&deal, &mut evidence).await;
+        let name = format!("the demand of {}", deal.session);
+        if let Err(error) = self.clear_now_or_later(name, Leftover::Demand(deal.clone())).await {
+            evidence.withhold(&error);
+        }
         let agreements = match &deal.agreement {
             Some(agreement) => vec![agreement.clone()],
             None => self.client.agreements("appSessionId", &deal.session).await?,
@@ -141,9 +144,9 @@ impl Inner {
                 }
             }
         }
-        if !owes && let Err(error) = self.release_unused(&deal).await {
-            // Money holds up no stop; the daemon gives it back by itself in time.
-            tracing::warn!(%error, session = deal.session, "money is not given back yet");
+        if !owes {
+            let name = format!("the money of {}", deal.session);
+            self.clear_now_or_later(name, Leftover::Unused(deal.clone())).await.ok();
         }
         evidence.level = level;
         evidence.answered_at = Some(self.clock().now());
@@ -181,17 +184,16 @@ impl Inner {
         Err(StopError::new(why))
     }
 
-    /// Ends the demand, so that nothing more comes of it. It runs nothing.
-    async fn withdraw_demand(&self, deal: &Deal, evidence: &mut Evidence) {
+    /// Ends the demand, so that nothing more comes of it.
+    pub(crate) async fn withdraw_demand(&self, deal: &Deal) -> Result<(), CallError> {
         let demands = match &deal.demand {
-            Some(demand) => Ok(vec![demand.clone()]),
-            None => self.client.demands_with(SESSION, &deal.session).await,
+            Some(demand) => vec![demand.clone()],
+            None => self.client.demands_with(SESSION, &deal.session).await?,
         };
-        let mut failed = demands.as_ref().err().map(ToString::to_string);
-        for demand in demands.unwrap_or_default() {
-            failed = self.client.unsubscribe(&demand).await.err().map(|error| error.to_string()).or(failed);
+        for demand in demands {
+            self.client.unsubscribe(&demand).await?;
         }
-        evidence.withheld.extend(failed);
+        Ok(())
     }
 
     /// Takes back an agreement that the provider has not approved. It may approve meanwhile.

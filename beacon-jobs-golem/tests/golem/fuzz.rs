@@ -73,8 +73,13 @@ fn body() -> impl Strategy<Value = String> {
 #[test]
 fn answers_of_any_form_leave_nothing_behind() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let mut tests = TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
-    let answers = prop::collection::vec((0..CALLS.len(), 1..3_u32, body()), 1..4);
+    // A case that fails takes a minute: one is found, and not made smaller for hours.
+    let config = Config { cases: 40, failure_persistence: None, max_shrink_iters: 2, ..Config::default() };
+    let mut tests = TestRunner::new(config);
+    // A list in good form that leaves out what is there is a lie, which nobody can see.
+    let is_lie = |(call, _, body): &(usize, u32, String)| CALLS[*call] == "ListAllocations" && body == "[]";
+    let answer = (0..CALLS.len(), 1..3_u32, body()).prop_filter("a lie", move |it| !is_lie(it));
+    let answers = prop::collection::vec(answer, 1..4);
     tests
         .run(&answers, |answers| {
             runtime.block_on(async {

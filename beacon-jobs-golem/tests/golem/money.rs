@@ -171,3 +171,20 @@ async fn money_whose_allocation_was_not_heard_of_is_given_back() {
     bed.clean().await;
     assert_eq!(bed.yagna.received("CreateAllocation"), 1);
 }
+
+#[tokio::test]
+async fn what_the_daemon_does_not_take_back_at_once_is_given_back_later() {
+    let bed = Bed::new().await;
+    let _runner = bed.runner().await;
+    bed.yagna.inject("CreateAllocation", 1, Fault::Answers("[1]".to_owned()));
+    bed.yagna.inject("ListAllocations", 2, Fault::Fails(500, "busy".to_owned()));
+    let failure = bed.failure(input("echo")).await;
+    assert!(failure.message.contains("CreateAllocation"), "{failure}");
+    bed.clean().await;
+
+    bed.yagna.inject("Subscribe", 1, Fault::Answers("[1]".to_owned()));
+    bed.yagna.inject("ListDemands", 2, Fault::Fails(500, "busy".to_owned()));
+    let failure = bed.failure(input("echo")).await;
+    assert!(failure.message.contains("Subscribe"), "{failure}");
+    bed.clean().await;
+}
