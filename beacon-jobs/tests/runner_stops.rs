@@ -32,6 +32,7 @@ on_each_store!(
     h11_a_stop_is_driven_through_errors_and_acknowledgements,
     a_stop_call_is_told_what_the_one_before_it_showed,
     a_stop_call_is_told_what_another_process_saw,
+    an_overdue_acknowledgement_is_on_record_with_what_it_shows,
     what_was_asked_during_a_stop_call_is_told_what_that_call_showed,
     overdue_is_nothing_while_the_grace_runs_and_grows_after_it,
     a_timeout_stops_the_attempt_and_tries_again,
@@ -237,6 +238,27 @@ async fn a_stop_call_is_told_what_another_process_saw(stand: Stand) {
     let runner = runner(&jobs).executor(Remote::two_step(&provider)).start().await.unwrap();
     settled(&jobs, &id).await;
     assert_eq!(shown(&provider)[0], Some(evidence));
+    runner.shutdown(LONG).await;
+}
+
+async fn an_overdue_acknowledgement_is_on_record_with_what_it_shows(stand: Stand) {
+    let provider = Provider::default();
+    let jobs = Jobs::new(Arc::clone(&stand.store));
+    let mut remote = Remote::two_step(&provider);
+    remote.capabilities.confirm_limit = std::time::Duration::ZERO;
+    let runner = runner(&jobs).executor(remote).start().await.unwrap();
+    let id = submit(&jobs, one("remote")).await;
+    provider.wait_alive(1).await;
+    provider.acknowledge_stops(u32::MAX);
+    jobs.cancel(&id, &by_alice().immediate()).await.unwrap();
+    let now = until(&jobs, &id, |detail| {
+        detail.executions[0].stop.as_ref().is_some_and(|stop| stop.evidence.is_some())
+    });
+    let stop = now.await.executions[0].stop.clone().unwrap();
+    assert_eq!(stop.state, StopState::Unconfirmed, "{stop:?}");
+    assert!(stop.why.is_some(), "{stop:?}");
+    provider.acknowledge_stops(0);
+    settled(&jobs, &id).await;
     runner.shutdown(LONG).await;
 }
 
