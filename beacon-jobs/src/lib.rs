@@ -40,6 +40,7 @@
 //! | [`store`] | the [`JobStore`](store::JobStore) trait, which decides every race; memory, SQLite and Postgres |
 //! | [`Jobs`] | the door: submit, get, list, cancel, watch, wait |
 //! | [`runner`] | a node: claims jobs, runs their executions, drives stops |
+//! | [`metrics`] | the names of what is counted |
 //! | `conformance` | the suites that any store or executor is run through |
 //!
 //! # The way of one job
@@ -67,6 +68,7 @@ pub mod host;
 mod id;
 pub mod job;
 mod jobs;
+pub mod metrics;
 #[cfg(feature = "mutations")]
 #[doc(hidden)]
 pub mod mutation;

@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use serde_json::json;
 
 /// All calls, in the order in which [`call_all`] makes them.
-const CALLS: [&str; 24] = [
+const CALLS: [&str; 25] = [
     "check",
     "submit",
     "get",
@@ -38,6 +38,7 @@ const CALLS: [&str; 24] = [
     "finish_job",
     "take_stops",
     "record_stops",
+    "driven_stops",
     "close_stop",
     "prune",
 ];
@@ -114,6 +115,7 @@ async fn call_all(store: &impl JobStore) -> Vec<Option<ErrorKind>> {
         failed(store.finish_job(&finish_job).await),
         failed(store.take_stops(&take).await),
         failed(store.record_stops(&[]).await),
+        failed(store.driven_stops().await),
         failed(store.close_stop(&close).await),
         failed(store.prune(LEASE, 1).await),
     ]

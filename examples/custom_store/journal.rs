@@ -8,7 +8,7 @@ use beacon_jobs::cancel::{CancelOutcome, CancelRequest};
 use beacon_jobs::job::{AuditEntry, JobDetail, JobOutline};
 use beacon_jobs::stop::{StopItem, StopState};
 use beacon_jobs::store::{
-    Claim, ClaimedJob, CloseStop, CloseStopOutcome, ExecutionPage, FinishExecution, FinishJob,
+    Claim, ClaimedJob, CloseStop, CloseStopOutcome, DrivenStops, ExecutionPage, FinishExecution, FinishJob,
     FinishJobOutcome, FinishOutcome, Heartbeat, HeldJob, JobFilter, JobList, JobStore, Joined, NodeEnd,
     NodeIdentity, NodeRecord, Release, SaveHandle, SaveOutcome, Seal, Signals, StartExecution, StartOutcome,
     StopUpdate, Submission, Submitted, TakeStops,
@@ -177,6 +177,10 @@ impl<S: JobStore> JobStore for JournaledStore<S> {
 
     async fn record_stops(&self, updates: &[StopUpdate]) -> Result<Vec<Option<StopState>>> {
         self.store.record_stops(updates).await
+    }
+
+    async fn driven_stops(&self) -> Result<Vec<DrivenStops>> {
+        self.store.driven_stops().await
     }
 
     async fn close_stop(&self, close: &CloseStop) -> Result<CloseStopOutcome> {

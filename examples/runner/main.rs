@@ -12,6 +12,7 @@ mod evidence;
 mod executors;
 mod exit;
 mod logs;
+mod metrics;
 mod page;
 mod print;
 mod secret;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use beacon_jobs::Jobs;
 use beacon_jobs::clock::{Clock, SystemClock};
 use beacon_jobs::runner::JobRunner;
@@ -22,7 +23,7 @@ use crate::settings::{ApiSettings, RunnerSettings, Settings};
 use crate::signals::Signals;
 use crate::trial::Trial;
 use crate::values::Database;
-use crate::{api, database, executors, logs, print};
+use crate::{api, database, executors, logs, metrics, print};
 
 /// How long requests that are being answered may take once everything else has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
@@ -38,6 +39,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Exit> {
         None => None,
     };
     let trial = settings.stand_in.as_deref().map(Trial::new).transpose()?;
+    let recorded = metrics::start()?;
     let Opened { store, sessions } = database::open(&settings.database).await?;
     let store = match &trial {
         Some(trial) => trial.store(store),
@@ -50,7 +52,8 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Exit> {
     };
     let server = match (&settings.api, listener) {
         (Some(api), Some((listener, bound))) => {
-            Some(Server::start(api, &settings, &jobs, sessions, listener, bound)?)
+            let more = metrics::routes(recorded, &jobs);
+            Some(Server::start(api, &settings, &jobs, sessions, more, listener, bound)?)
         }
         _ => None,
     };
@@ -135,6 +138,7 @@ impl Server {
         settings: &Settings,
         jobs: &Jobs,
         sessions: Arc<dyn SessionStore>,
+        more: Router,
         listener: TcpListener,
         bound: SocketAddr,
     ) -> Result<Self, Exit> {
@@ -155,7 +159,7 @@ impl Server {
             open: api.open,
         };
         let routes = api::build(api, jobs, &token, sessions, bound)?;
-        let router = routes.router().merge(page::routes(&facts));
+        let router = routes.router().merge(page::routes(&facts)).merge(more);
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(
             axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())

@@ -11,6 +11,7 @@ use super::manager::JobContextManager;
 use crate::cancel::CancelReason;
 use crate::clock::until;
 use crate::id::JobId;
+use crate::metrics;
 
 /// What the manager, the context and the attempts of a job share.
 #[derive(Debug, Default)]
@@ -26,8 +27,12 @@ pub(crate) struct Scope {
 impl Scope {
     /// Ends the scope; the first reason stays. Tells whether this call was the first.
     pub(crate) fn cancel(&self, reason: CancelReason) -> bool {
+        let ended = metrics::name_of(&reason);
         let first = self.reason.set(Box::new(reason)).is_ok();
         self.token.cancel();
+        if first {
+            metrics::context_ended(ended);
+        }
         first
     }
 

@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
 use crate::id::{IdSource, JobId, RandomIds};
 use crate::job::{AuditEntry, JobDetail, JobSpec, JobStatus};
+use crate::metrics;
 use crate::mutation::{Mutation, is_broken};
 use crate::stop::StopItem;
 use crate::store::{
@@ -227,9 +228,13 @@ impl Jobs {
     /// next poll. Cancel again to know.
     pub async fn cancel(&self, id: &JobId, request: &CancelRequest) -> Result<CancelAnswer> {
         request.check()?;
+        let begun_at = self.clock().uptime();
         let held = self.inner.contexts.hold(id, !is_broken(Mutation::CancelDoesNotHoldSends)).await;
-        let outcome = self.inner.store.cancel(id, request).await?;
-        Ok(self.act_on(&held, outcome))
+        let outcome = self.inner.store.cancel(id, request).await;
+        let outcome = outcome.inspect_err(|_| metrics::cancelled(Err(())))?;
+        let answer = self.act_on(&held, outcome);
+        metrics::cancel_took(self.clock().uptime() - begun_at);
+        Ok(answer)
     }
 
     /// Cancels many jobs in one commit, and answers for each in the order asked.
@@ -241,13 +246,18 @@ impl Jobs {
     /// As [`cancel`](Self::cancel).
     pub async fn cancel_many(&self, ids: &[JobId], request: &CancelRequest) -> Result<Vec<CancelAnswer>> {
         request.check()?;
+        let begun_at = self.clock().uptime();
         let held = join_all(ids.iter().map(|id| self.inner.contexts.hold(id, true))).await;
-        let outcomes = self.inner.store.cancel_many(ids, request).await?;
-        Ok(held.iter().zip(outcomes).map(|(held, outcome)| self.act_on(held, outcome)).collect())
+        let outcomes = self.inner.store.cancel_many(ids, request).await;
+        let outcomes = outcomes.inspect_err(|_| ids.iter().for_each(|_| metrics::cancelled(Err(()))))?;
+        let answers = held.iter().zip(outcomes).map(|(held, outcome)| self.act_on(held, outcome)).collect();
+        metrics::cancel_took(self.clock().uptime() - begun_at);
+        Ok(answers)
     }
 
     /// Tells this process's contexts and runners of a cancel, while its sends are held back.
     fn act_on(&self, held: &Held, outcome: CancelOutcome) -> CancelAnswer {
+        metrics::cancelled(Ok(&outcome));
         let context_cancelled = match &outcome {
             CancelOutcome::Cancelled { record, opened, .. } => {
                 let live = held.cancel(CancelReason::of(record));
@@ -273,6 +283,20 @@ impl Jobs {
     /// When dropped, the stop may or may not be closed.
     pub async fn close_stop(&self, close: &CloseStop) -> Result<CloseStopOutcome> {
         self.inner.store.close_stop(close).await
+    }
+
+    /// Sets the gauges of [`metrics`](crate::metrics), as of now.
+    ///
+    /// # Errors
+    /// Those of the store; the gauges that come from it are then not a number.
+    ///
+    /// # Cancellation safety
+    /// May be dropped at any await; the gauges then keep what they had.
+    pub async fn measure(&self) -> Result<()> {
+        metrics::contexts(self.inner.contexts.count());
+        let stops = self.inner.store.driven_stops().await;
+        metrics::driven(stops.as_deref().ok());
+        stops.map(drop)
     }
 
     /// Hands stops to the runners of this process.

@@ -367,9 +367,17 @@ impl Prepared {
         };
         let store = self.run.node.store();
         let call = || async { Ok(store.finish(std::slice::from_ref(&finish)).await?.pop()) };
-        if let Some(Some(FinishOutcome::Refused(refusal))) = self.run.node.persist("finish", call).await {
-            tracing::debug!(%refusal, "the attempt's end is not the outcome");
-            self.run.heed(refusal);
+        match self.run.node.persist("finish", call).await.flatten() {
+            Some(FinishOutcome::Refused(refusal)) => {
+                tracing::debug!(%refusal, "the attempt's end is not the outcome");
+                self.run.heed(refusal);
+            }
+            Some(FinishOutcome::Finished) => {
+                if let Some(status) = finish.result.outcome() {
+                    crate::metrics::executions_finished(status, 1);
+                }
+            }
+            None => {}
         }
     }
 

@@ -4,6 +4,7 @@ use super::job;
 use super::node::Node;
 use crate::clock::until;
 use crate::error::Result;
+use crate::metrics;
 use crate::store::{Claim, ClaimedJob};
 
 /// Takes jobs while there is room for them: new ones at each wake, others' once in a poll.
@@ -28,6 +29,7 @@ async fn take(node: &Arc<Node>, take_over: bool) -> Result<()> {
         claim.running = node.running_ids();
         for job in node.store().take_over(&claim).await? {
             tracing::info!(job.id = %job.id, epoch = job.fence.epoch, "job taken over");
+            metrics::claimed(true);
             run_job(node, job);
         }
     }
@@ -37,6 +39,7 @@ async fn take(node: &Arc<Node>, take_over: bool) -> Result<()> {
             break;
         }
         for job in claimed {
+            metrics::claimed(false);
             run_job(node, job);
         }
     }

@@ -10,7 +10,9 @@ use crate::executor::Attempt;
 use crate::id::AttemptId;
 use crate::job::{Failure, FailureKind, OnInterrupt};
 use crate::stop::StopState;
-use crate::store::{ClaimedExecution, ExecutionResult, FinishExecution, PastAttempt, Refusal, Signal};
+use crate::store::{
+    ClaimedExecution, ExecutionResult, FinishExecution, FinishOutcome, PastAttempt, Refusal, Signal,
+};
 
 /// Brings one execution to its outcome, through as many attempts as it may have; returns early
 /// when nothing more is to be begun.
@@ -165,6 +167,12 @@ impl Execution<'_> {
             sealed: false,
         };
         let store = self.run.node.store();
-        self.run.node.persist("finish", || store.finish(std::slice::from_ref(&finish))).await.is_some()
+        let finished = self.run.node.persist("finish", || store.finish(std::slice::from_ref(&finish))).await;
+        if finished.as_deref() == Some(&[FinishOutcome::Finished])
+            && let Some(status) = finish.result.outcome()
+        {
+            crate::metrics::executions_finished(status, 1);
+        }
+        finished.is_some()
     }
 }

@@ -161,7 +161,10 @@ async fn finish(run: &JobRun, timed_out: bool) -> Option<FinishJobOutcome> {
     let request = FinishJob { fence: run.claimed.fence, job: run.claimed.id.clone(), timed_out };
     let outcome = run.node.persist("finish job", || run.node.store().finish_job(&request)).await;
     match &outcome {
-        Some(FinishJobOutcome::Finished(status)) => tracing::info!(%status, "job finished"),
+        Some(FinishJobOutcome::Finished(status)) => {
+            tracing::info!(%status, "job finished");
+            crate::metrics::job_finished(*status);
+        }
         Some(FinishJobOutcome::Refused(refusal)) => tracing::info!(%refusal, "job not finished by this node"),
         Some(FinishJobOutcome::Unfinished) | None => {}
     }

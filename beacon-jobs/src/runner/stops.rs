@@ -12,6 +12,7 @@ use crate::cancel::CancelOutcome;
 use crate::clock::{until, within};
 use crate::executor::{Capabilities, Executor, Reach};
 use crate::id::AttemptId;
+use crate::metrics;
 use crate::mutation::{Mutation, is_broken};
 use crate::stop::{Minter, SealedBy, StopItem, StopRequest, StopState, StopStatus};
 use crate::store::{HostBound, Seal, StopAnswer, StopUpdate, TakeStops};
@@ -34,6 +35,12 @@ pub(super) struct StopDriver {
     /// When the next stop is due that was put off here.
     next_due: Mutex<Option<OffsetDateTime>>,
     tasks: TaskTracker,
+}
+
+/// What a stop call has brought to the store.
+struct Recorded {
+    state: StopState,
+    evidence: Option<Value>,
 }
 
 impl StopDriver {
@@ -141,19 +148,23 @@ impl StopDriver {
             let mut next = Some(item);
             while let Some(item) = next {
                 let tries = item.tries;
-                let shown = driver.call(item).await;
+                let recorded = driver.call(item).await;
                 let mut driven = driver.driven_map();
                 next = driven.get_mut(&attempt).and_then(Option::take);
-                match &mut next {
-                    // It was read before that was recorded, if it counts no more answers. Its count stays as it was
-                    // read: that answer may itself have been overtaken, and then nobody here knows what is on record.
-                    Some(waited) if waited.tries <= tries => {
-                        if let Some(shown) = shown {
-                            waited.evidence = shown;
-                        }
+                // It was read before that was recorded, if it counts no more answers.
+                if let (Some(waited), Some(recorded)) = (&mut next, recorded)
+                    && waited.tries <= tries
+                {
+                    if recorded.state == StopState::Confirmed {
+                        next = None;
+                    } else {
+                        // Its count stays as it was read: that answer may itself have been overtaken, and then
+                        // nobody here knows what is on record.
+                        waited.evidence = recorded.evidence;
                     }
-                    Some(_) => {}
-                    None => drop(driven.remove(&attempt)),
+                }
+                if next.is_none() {
+                    driven.remove(&attempt);
                 }
             }
         });
@@ -163,8 +174,8 @@ impl StopDriver {
         self.driven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes one stop call. Returns the evidence that is recorded after it, if anything was recorded.
-    async fn call(&self, mut item: StopItem) -> Option<Option<Value>> {
+    /// Makes one stop call. Returns what is on record after it, if anything was recorded.
+    async fn call(&self, mut item: StopItem) -> Option<Recorded> {
         let node = &self.node;
         let executor = node.executors.get(&item.executor).map(Arc::clone)?;
         let capabilities = executor.capabilities();
@@ -197,8 +208,8 @@ impl StopDriver {
                 item.evidence.clone()
             }
         };
-        let is_recorded = self.record(&item, &capabilities, answer, self.due_in(&item, ask_again)).await;
-        is_recorded.then_some(shown)
+        let state = self.record(&item, &capabilities, answer, self.due_in(&item, ask_again)).await?;
+        Some(Recorded { state, evidence: shown })
     }
 
     async fn record(
@@ -207,7 +218,7 @@ impl StopDriver {
         capabilities: &Capabilities,
         answer: StopAnswer,
         due_in: Duration,
-    ) -> bool {
+    ) -> Option<StopState> {
         let node = &self.node;
         let seen_confirmed = item.state == StopState::Confirmed;
         let lifetime = capabilities.lifetime_limit.unwrap_or(UNLIMITED_LIFE);
@@ -225,6 +236,12 @@ impl StopDriver {
         let store = node.store();
         let recorded = node.persist("stop", || store.record_stops(std::slice::from_ref(&update))).await;
         let state = recorded.and_then(|mut states| states.pop()).flatten();
+        if let Some(state @ (StopState::Confirmed | StopState::Unconfirmed)) = state
+            && state != item.state
+        {
+            let after = Duration::try_from(node.clock().now() - item.requested_at).unwrap_or_default();
+            metrics::stop_settled(&item.executor, state, after);
+        }
         match state {
             Some(StopState::Confirmed) if seen_confirmed => {}
             Some(StopState::Confirmed) => {
@@ -233,7 +250,7 @@ impl StopDriver {
             Some(_) => self.put_off(node.clock().now() + due_in),
             None => {}
         }
-        state.is_some()
+        state
     }
 
     /// Says of a stop that only another host can drive, and has not, that it is not confirmed.

@@ -34,7 +34,9 @@ pub use progress::{
 pub use query::{ExecutionPage, JobFilter, JobList};
 pub use session::{NewSession, Session, SessionStore, TokenHash};
 pub use signal::{Signal, SignalSender, Signals};
-pub use stops::{CloseStop, CloseStopOutcome, HostBound, StopAnswer, StopUpdate, TakeStops};
+pub use stops::{
+    CloseStop, CloseStopOutcome, DrivenStops, HostBound, StopAge, StopAnswer, StopUpdate, TakeStops,
+};
 pub use submit::{Submission, Submitted};
 
 use crate::cancel::{CancelOutcome, CancelRequest};
@@ -297,6 +299,13 @@ pub trait JobStore: Display + Debug + Send + Sync + 'static {
     /// When dropped, the answer may or may not be recorded.
     async fn record_stops(&self, updates: &[StopUpdate]) -> Result<Vec<Option<StopState>>>;
 
+    /// Counts the stops that are driven: due now or later, and not confirmed. No two counts are of the
+    /// same state and age; one of nothing may be left out.
+    ///
+    /// # Cancellation safety
+    /// Changes nothing.
+    async fn driven_stops(&self) -> Result<Vec<DrivenStops>>;
+
     /// Closes a stop that cannot be confirmed, by an administrator, on record.
     ///
     /// # Cancellation safety
@@ -393,6 +402,9 @@ impl<S: JobStore + ?Sized> JobStore for Arc<S> {
     }
     async fn record_stops(&self, updates: &[StopUpdate]) -> Result<Vec<Option<StopState>>> {
         (**self).record_stops(updates).await
+    }
+    async fn driven_stops(&self) -> Result<Vec<DrivenStops>> {
+        (**self).driven_stops().await
     }
     async fn close_stop(&self, close: &CloseStop) -> Result<CloseStopOutcome> {
         (**self).close_stop(close).await

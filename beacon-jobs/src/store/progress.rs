@@ -233,6 +233,17 @@ pub enum ExecutionResult {
     },
 }
 
+impl ExecutionResult {
+    /// The outcome that it is for its execution, if it is one.
+    pub(crate) const fn outcome(&self) -> Option<ExecutionStatus> {
+        match self {
+            Self::Completed(_) => Some(ExecutionStatus::Completed),
+            Self::Failed { retry: false, .. } => Some(ExecutionStatus::Failed),
+            Self::Failed { retry: true, .. } => None,
+        }
+    }
+}
+
 /// What became of a finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishOutcome {

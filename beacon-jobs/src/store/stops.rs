@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::id::{AttemptId, IncarnationId};
-use crate::stop::SealedBy;
+use crate::stop::{SealedBy, StopState};
 
 /// A wish to drive open stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +89,61 @@ pub enum StopAnswer {
         /// Whether it is asked again at all.
         again: bool,
     },
+}
+
+/// Stops in one state and of one age, counted over all jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrivenStops {
+    /// How far they have come.
+    pub state: StopState,
+    /// How long ago they were asked for.
+    pub age: StopAge,
+    /// How many.
+    pub count: u64,
+}
+
+/// How long ago a stop was asked for, in classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StopAge {
+    /// Under 10 seconds.
+    Seconds,
+    /// From 10 seconds to a minute.
+    UnderMinute,
+    /// From one minute to 10.
+    Minutes,
+    /// From 10 minutes to an hour.
+    UnderHour,
+    /// From an hour to a day.
+    Hours,
+    /// A day or more.
+    Days,
+}
+
+impl StopAge {
+    /// All of them, the youngest first.
+    pub const ALL: [Self; 6] =
+        [Self::Seconds, Self::UnderMinute, Self::Minutes, Self::UnderHour, Self::Hours, Self::Days];
+    /// From how many seconds on each class but the first begins.
+    pub const BOUNDS: [u32; 5] = [10, 60, 600, 3600, 86_400];
+
+    /// The class of this age.
+    #[must_use]
+    pub fn of(age: Duration) -> Self {
+        Self::ALL[Self::BOUNDS.iter().filter(|bound| age.as_secs() >= u64::from(**bound)).count()]
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Seconds => "under_10s",
+            Self::UnderMinute => "10s_to_1m",
+            Self::Minutes => "1m_to_10m",
+            Self::UnderHour => "10m_to_1h",
+            Self::Hours => "1h_to_1d",
+            Self::Days => "over_1d",
+        }
+    }
 }
 
 /// An administrator's word that a stop is closed though it is not confirmed.

@@ -302,6 +302,9 @@ impl JobStore for FaultyStore {
         })
         .await
     }
+    async fn driven_stops(&self) -> Result<Vec<DrivenStops>> {
+        self.store().driven_stops().await
+    }
     async fn close_stop(&self, close: &CloseStop) -> Result<CloseStopOutcome> {
         self.store().close_stop(close).await
     }

@@ -46,6 +46,34 @@ async fn a_token_that_was_given_is_used_and_never_shown() {
 }
 
 #[tokio::test]
+async fn metrics_tell_of_cancels_stops_and_what_is_open_of_nobody_by_name() {
+    let place = Place::new();
+    let mut children = Children::new(&place);
+    let runner = Runner::start(&place, &[]).await;
+    let execution = json!({ "executor": "process", "input": children.input("echo up; exec sleep 600") });
+    let id = runner.submit(&place, &json!({ "executions": [execution] })).await;
+    children.said("up", 1).await;
+    let cancel = format!("/api/v1/jobs/{id}/cancel?wait=60");
+    assert_eq!(request(&runner.url, "POST", &cancel, Some(TOKEN), "").await.unwrap().0, 200);
+    let (status, head, text) = raw(&runner.url, "GET", "/metrics", None, "").await.unwrap();
+    assert!(status == 200 && head.contains("text/plain; version=0.0.4"), "{head}");
+    for line in [
+        "# TYPE beacon_cancels_total counter",
+        "beacon_cancels_total{outcome=\"cancelled\"} 1",
+        "beacon_cancel_seconds_count 1",
+        "beacon_cancel_seconds_bucket{le=\"+Inf\"} 1",
+        "beacon_stops_settled_total{executor=\"process\",state=\"confirmed\"} 1",
+        "beacon_stop_seconds_count{executor=\"process\"} 1",
+        "beacon_stops_driven{state=\"requested\",age=\"over_1d\"} 0",
+        "beacon_claims_total{how=\"claimed\"} 1",
+        "beacon_jobs_finished_total{status=\"cancelled\"} 1",
+    ] {
+        assert!(text.lines().any(|it| it == line), "{line}\n{text}");
+    }
+    assert!(!text.contains(&id) && !text.contains("admin"), "{text}");
+}
+
+#[tokio::test]
 async fn with_auth_open_a_loopback_address_asks_for_no_token() {
     let place = Place::new();
     let runner = Runner::start(&place, &["--auth", "open"]).await;

@@ -36,8 +36,8 @@ impl Faults {
 }
 
 fn reads(call: &StoreCall<'_>) -> bool {
-    use StoreCall::{Audit, Check, Get, List, Outline};
-    matches!(call, Check | Get(..) | Outline(_) | List(_) | Audit(_))
+    use StoreCall::{Audit, Check, DrivenStops, Get, List, Outline};
+    matches!(call, Check | DrivenStops | Get(..) | Outline(_) | List(_) | Audit(_))
 }
 
 fn writes(call: &StoreCall<'_>) -> bool {

@@ -56,6 +56,8 @@ pub enum StoreCall<'a> {
     TakeStops(&'a TakeStops),
     /// [`record_stops`](JobStore::record_stops).
     RecordStops(&'a [StopUpdate]),
+    /// [`driven_stops`](JobStore::driven_stops).
+    DrivenStops,
     /// [`close_stop`](JobStore::close_stop).
     CloseStop(&'a CloseStop),
     /// [`prune`](JobStore::prune).
@@ -90,6 +92,7 @@ impl StoreCall<'_> {
             Self::FinishJob(..) => "finish_job",
             Self::TakeStops(..) => "take_stops",
             Self::RecordStops(..) => "record_stops",
+            Self::DrivenStops => "driven_stops",
             Self::CloseStop(..) => "close_stop",
             Self::Prune(..) => "prune",
         }
@@ -146,6 +149,8 @@ pub enum StoreAnswer<'a> {
     TakeStops(&'a Vec<StopItem>),
     /// Of [`record_stops`](JobStore::record_stops).
     RecordStops(&'a Vec<Option<StopState>>),
+    /// Of [`driven_stops`](JobStore::driven_stops).
+    DrivenStops(&'a Vec<DrivenStops>),
     /// Of [`close_stop`](JobStore::close_stop).
     CloseStop(&'a CloseStopOutcome),
     /// Of [`prune`](JobStore::prune).

@@ -258,6 +258,9 @@ impl<S: JobStore, H: StoreHooks> JobStore for HookedStore<S, H> {
     async fn record_stops(&self, updates: &[StopUpdate]) -> Result<Vec<Option<StopState>>> {
         around!(self.record_stops(updates) as RecordStops)
     }
+    async fn driven_stops(&self) -> Result<Vec<DrivenStops>> {
+        around!(self.driven_stops() as DrivenStops)
+    }
     async fn close_stop(&self, close: &CloseStop) -> Result<CloseStopOutcome> {
         around!(self.close_stop(close) as CloseStop)
     }

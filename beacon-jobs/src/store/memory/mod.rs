@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use self::sessions::Sessions;
 use self::state::State;
 use super::{
-    Claim, ClaimedJob, CloseStop, CloseStopOutcome, ExecutionPage, FinishExecution, FinishJob,
+    Claim, ClaimedJob, CloseStop, CloseStopOutcome, DrivenStops, ExecutionPage, FinishExecution, FinishJob,
     FinishJobOutcome, FinishOutcome, Heartbeat, HeldJob, JobFilter, JobList, JobStore, Joined, NodeEnd,
     NodeIdentity, NodeRecord, Release, SaveHandle, SaveOutcome, Seal, SignalSender, Signals, StartExecution,
     StartOutcome, StopUpdate, Submission, Submitted, TakeStops,
@@ -190,6 +190,10 @@ impl JobStore for MemoryStore {
     async fn record_stops(&self, updates: &[StopUpdate]) -> Result<Vec<Option<StopState>>> {
         Ok(self
             .write(|state, now| updates.iter().map(|update| state.rows.record_stop(now, update)).collect()))
+    }
+
+    async fn driven_stops(&self) -> Result<Vec<DrivenStops>> {
+        Ok(self.read(|state, now| state.driven_stops(now)))
     }
 
     async fn close_stop(&self, close: &CloseStop) -> Result<CloseStopOutcome> {

@@ -1,3 +1,6 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
 use time::OffsetDateTime;
 
 use super::state::State;
@@ -9,7 +12,7 @@ use crate::job::{
 };
 use crate::stop::StopState;
 use crate::store::rules::{AttemptRow, ExecutionRow};
-use crate::store::{ExecutionPage, JobFilter, JobList};
+use crate::store::{DrivenStops, ExecutionPage, JobFilter, JobList, StopAge};
 
 impl State {
     pub(super) fn record(&self, now: OffsetDateTime, id: &JobId) -> Option<JobRecord> {
@@ -102,6 +105,16 @@ impl State {
             }
         }
         counts
+    }
+
+    pub(super) fn driven_stops(&self, now: OffsetDateTime) -> Vec<DrivenStops> {
+        let mut counts = HashMap::<_, u64>::new();
+        let driven = self.due.iter().filter_map(|(_, id)| self.rows.attempts.get(id)?.stop.as_ref());
+        for stop in driven.filter(|stop| stop.state != StopState::Confirmed) {
+            let age = Duration::try_from(now - stop.requested_at).unwrap_or_default();
+            *counts.entry((stop.state, StopAge::of(age))).or_default() += 1;
+        }
+        counts.into_iter().map(|((state, age), count)| DrivenStops { state, age, count }).collect()
     }
 
     pub(super) fn list(&self, now: OffsetDateTime, filter: &JobFilter) -> Result<JobList> {

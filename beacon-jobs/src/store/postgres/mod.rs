@@ -51,7 +51,7 @@ use self::statements::Statement;
 use self::submit::NewJob;
 use super::sql::{self, Cells, Fault, NOT_MIGRATED};
 use super::{
-    Claim, ClaimedJob, CloseStop, CloseStopOutcome, ExecutionPage, FinishExecution, FinishJob,
+    Claim, ClaimedJob, CloseStop, CloseStopOutcome, DrivenStops, ExecutionPage, FinishExecution, FinishJob,
     FinishJobOutcome, FinishOutcome, Heartbeat, HeldJob, JobFilter, JobList, JobStore, Joined, NodeEnd,
     NodeIdentity, NodeRecord, Release, SaveHandle, SaveOutcome, Seal, Signal, SignalSender, Signals,
     StartExecution, StartOutcome, StopUpdate, Submission, Submitted, TakeStops,
@@ -340,6 +340,10 @@ impl JobStore for PostgresStore {
     async fn record_stops(&self, updates: &[StopUpdate]) -> Result<Vec<Option<StopState>>> {
         sql::check_updates(updates)?;
         group::ask::<Records>(&self.core, updates.to_vec()).await
+    }
+
+    async fn driven_stops(&self) -> Result<Vec<DrivenStops>> {
+        self.read(read::driven_stops(&self.core.source).await)
     }
 
     async fn close_stop(&self, close: &CloseStop) -> Result<CloseStopOutcome> {

@@ -9,7 +9,7 @@ use super::{stops, submit};
 use crate::id::{IncarnationId, JobId};
 use crate::job::{AuditEntry, JobDetail, JobOutline, JobRecord, JobSpec, JobStatus, Progress};
 use crate::store::sql::{self, Cells, Fault};
-use crate::store::{ExecutionPage, HeldJob, JobFilter, JobList};
+use crate::store::{DrivenStops, ExecutionPage, HeldJob, JobFilter, JobList, StopAge};
 
 async fn read(source: &Source, call: &Call) -> Result<Answer, Fault> {
     source.run(Lane::Common, Nature::Read, call).await
@@ -116,4 +116,10 @@ pub(super) async fn held(
         .bind(running.iter().map(JobId::as_str).collect::<Vec<_>>());
     let answer = read(source, &call).await?;
     answer.rows().map(|row| sql::held(row, row.time(7)?)).collect()
+}
+
+pub(super) async fn driven_stops(source: &Source) -> Result<Vec<DrivenStops>, Fault> {
+    let bounds = StopAge::BOUNDS.map(f64::from);
+    let answer = read(source, &Call::new(Statement::DrivenStops).bind(&bounds[..])).await?;
+    answer.rows().map(sql::driven).collect()
 }

@@ -113,6 +113,10 @@ statements! {
     Nodes = "SELECT n.incarnation, n.name, n.process, n.executors, n.lease_until, @.beacon_now() \
         FROM @.beacon_nodes n WHERE n.ended_at IS NULL ORDER BY n.incarnation";
 
+    DrivenStops = "SELECT s.state, width_bucket(extract(epoch FROM @.beacon_now() - s.requested_at)::float8, $1)::int8 AS age, \
+          count(*) \
+        FROM @.beacon_stops s WHERE s.due_at IS NOT NULL AND s.state <> 'confirmed' GROUP BY 1, 2";
+
     Get = concat!("SELECT ", record!(), ", @.beacon_stop_counts(j.seq) FROM @.beacon_jobs j WHERE j.id = $1");
     GetExecutions = "SELECT e.key, e.status, e.attempts, e.started_at, \
           CASE WHEN e.status = 22 THEN j.finished_at ELSE e.finished_at END, p.spec, r.error, r.output, ( \

@@ -23,5 +23,5 @@ pub(crate) use fault::{Fault, NOT_MIGRATED};
 pub(crate) use jobs::{audit, before, cancellation, held, page, record};
 pub(crate) use nodes::{end_word, node};
 pub(crate) use prune::prune;
-pub(crate) use stops::{item, minter, readable, stop_counts};
+pub(crate) use stops::{driven, item, minter, readable, stop_counts};
 pub(crate) use submit::{BATCH, count, rules, spec_and_input};

@@ -4,6 +4,7 @@ use super::nodes::ABANDONED;
 use super::{Cells, Fault, codec};
 use crate::job::StopCounts;
 use crate::stop::{Minter, StopItem, StopState};
+use crate::store::{DrivenStops, StopAge};
 
 /// Reads a stop as a work item: job, key, attempt, executor, incarnation, handle, sealed_by, state,
 /// mode, force_at, requested_at, tries, evidence.
@@ -61,6 +62,13 @@ pub(crate) fn readable(items: impl Iterator<Item = Result<StopItem, Fault>>) -> 
         }
     }
     readable
+}
+
+/// Reads a count of driven stops: state, class of age, count.
+pub(crate) fn driven(row: &impl Cells) -> Result<DrivenStops, Fault> {
+    let age = StopAge::ALL.get(row.count::<usize>(1)?).copied();
+    let age = age.ok_or_else(|| Fault::corrupt("a stop has an age of no class"))?;
+    Ok(DrivenStops { state: row.word(0)?, age, count: row.count(2)? })
 }
 
 /// Counts the stops of a job's executions, from a state, whether it is settled, how many executions

@@ -46,7 +46,7 @@ use self::submit::NewJob;
 use self::writer::Writer;
 use super::sql::{self, Fault};
 use super::{
-    Claim, ClaimedJob, CloseStop, CloseStopOutcome, ExecutionPage, FinishExecution, FinishJob,
+    Claim, ClaimedJob, CloseStop, CloseStopOutcome, DrivenStops, ExecutionPage, FinishExecution, FinishJob,
     FinishJobOutcome, FinishOutcome, Heartbeat, HeldJob, JobFilter, JobList, JobStore, Joined, NodeEnd,
     NodeIdentity, NodeRecord, Release, SaveHandle, SaveOutcome, Seal, Signals, StartExecution, StartOutcome,
     StopUpdate, Submission, Submitted, TakeStops,
@@ -266,6 +266,10 @@ impl JobStore for SqliteStore {
     async fn record_stops(&self, updates: &[StopUpdate]) -> Result<Vec<Option<StopState>>> {
         sql::check_updates(updates)?;
         self.writer.shared(|reply| Shared::RecordStops(updates.to_vec(), reply)).await
+    }
+
+    async fn driven_stops(&self) -> Result<Vec<DrivenStops>> {
+        self.read(read::driven_stops(&self.readers, self.writer.clock.now()).await)
     }
 
     async fn close_stop(&self, close: &CloseStop) -> Result<CloseStopOutcome> {

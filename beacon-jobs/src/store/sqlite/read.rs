@@ -13,7 +13,9 @@ use super::{sessions, statements, stops};
 use crate::id::{IncarnationId, JobId};
 use crate::job::{AuditEntry, JobDetail, JobOutline, JobRecord, JobSpec, JobStatus, Progress, StopCounts};
 use crate::store::sql::{self, Cells, Fault, json};
-use crate::store::{ExecutionPage, HeldJob, JobFilter, JobList, NodeRecord, Session, TokenHash};
+use crate::store::{
+    DrivenStops, ExecutionPage, HeldJob, JobFilter, JobList, NodeRecord, Session, StopAge, TokenHash,
+};
 
 async fn read(
     readers: &SqlitePool,
@@ -151,4 +153,13 @@ pub(super) async fn session(
 pub(super) async fn nodes(readers: &SqlitePool, now: OffsetDateTime) -> Result<Vec<NodeRecord>, Fault> {
     let answers = read(readers, sqlx::query(statements::NODES)).await?;
     answers.rows(0).map(|row| sql::node(row, now)).collect()
+}
+
+pub(super) async fn driven_stops(
+    readers: &SqlitePool,
+    now: OffsetDateTime,
+) -> Result<Vec<DrivenStops>, Fault> {
+    let bounds = StopAge::BOUNDS.map(|seconds| u64::from(seconds) * 1_000_000_000);
+    let query = sqlx::query(statements::DRIVEN_STOPS).bind(nanos(now)).bind(json(&bounds));
+    read(readers, query).await?.rows(0).map(sql::driven).collect()
 }

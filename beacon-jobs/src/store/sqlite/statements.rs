@@ -591,6 +591,11 @@ reads! {
         "SELECT subject, expires_at FROM beacon_sessions WHERE token = $2 AND expires_at > $1"
     }
 
+    DRIVEN_STOPS {
+        "SELECT state, (SELECT count(*) FROM json_each($2) b WHERE b.value <= $1 - requested_at) AS age, count(*) \
+         FROM beacon_stops WHERE due_at IS NOT NULL AND state <> 'confirmed' GROUP BY state, age"
+    }
+
     NODES {
         "SELECT incarnation, name, process, executors, lease_until FROM beacon_nodes \
          WHERE ended_at IS NULL ORDER BY incarnation"

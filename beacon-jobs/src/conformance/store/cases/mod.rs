@@ -53,6 +53,7 @@ macro_rules! __store_cases {
                 a_page_holds_the_executions_asked_for
                 counts_cover_all_executions_whatever_the_page
                 an_outline_is_what_get_tells_of_all_executions
+                driven_stops_are_counted_by_state_and_age
                 jobs_are_listed_newest_first
                 a_listed_job_is_the_job_that_get_shows
                 a_list_keeps_to_its_filter

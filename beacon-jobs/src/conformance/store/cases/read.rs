@@ -1,7 +1,9 @@
 use crate::ErrorKind;
 use crate::job::{ExecutionSpec, JobOutline, JobRecord, JobSpec, JobStatus, Progress};
-use crate::store::{ExecutionPage, JobFilter};
+use crate::stop::StopState;
+use crate::store::{ExecutionPage, JobFilter, StopAge, StopAnswer};
 use serde_json::Value;
+use std::time::Duration;
 
 use super::super::bed::Bed;
 use super::super::words::*;
@@ -82,6 +84,48 @@ async fn assert_outlined(bed: &Bed, job: &crate::JobId) -> JobOutline {
     let outline = bed.store.outline(job).await.unwrap().expect("the job exists");
     assert_eq!(outline, JobOutline::from(bed.get(job).await));
     outline
+}
+
+pub(super) async fn driven_stops_are_counted_by_state_and_age(bed: Bed) {
+    assert_eq!(driven(&bed).await, []);
+    let job = bed.submit("job", 6).await;
+    let node = bed.node().await;
+    let held = Held::from(bed.claim(node).await.remove(0));
+    let mut attempts = Vec::new();
+    for index in 0..5 {
+        attempts.push(bed.begun(&held, index).await);
+    }
+    assert_eq!(driven(&bed).await, [], "nothing is to stop");
+    bed.cancel(&job, &by_alice()).await;
+    let young = |state, count| (state, StopAge::Seconds, count);
+    assert_eq!(driven(&bed).await, [young(StopState::Requested, 5)]);
+    bed.confirm(attempts[0]).await;
+    bed.record(attempts[1], None, StopAnswer::Acknowledged { evidence: Value::Null }).await;
+    bed.record(attempts[2], None, unconfirmed(true, false)).await;
+    bed.record(attempts[3], None, unconfirmed(true, true)).await;
+    let seen = driven(&bed).await;
+    let expected = [StopState::Acknowledged, StopState::Requested, StopState::Unconfirmed];
+    assert_eq!(seen, expected.map(|state| young(state, 1)), "one is confirmed, and one given up");
+    if bed.now().is_some() {
+        for (bound, age) in StopAge::BOUNDS.iter().zip(&StopAge::ALL[1..]) {
+            let since = Duration::from_secs(u64::from(*bound));
+            let before = StopAge::of(since.saturating_sub(Duration::from_secs(1)));
+            assert!(before < *age && StopAge::of(since) == *age);
+        }
+        bed.pass(Duration::from_secs(599)).await;
+        assert!(driven(&bed).await.iter().all(|(_, age, _)| *age == StopAge::Minutes));
+        bed.pass(Duration::from_secs(1)).await;
+        assert!(driven(&bed).await.iter().all(|(_, age, _)| *age == StopAge::UnderHour));
+    }
+}
+
+/// The counts that are not of nothing, by the words of their states.
+async fn driven(bed: &Bed) -> Vec<(StopState, StopAge, u64)> {
+    let stops = bed.store.driven_stops().await.unwrap();
+    let mut stops: Vec<_> = stops.iter().map(|it| (it.state, it.age, it.count)).collect();
+    stops.retain(|(.., count)| *count > 0);
+    stops.sort_by_key(|(state, ..)| state.as_str());
+    stops
 }
 
 pub(super) async fn jobs_are_listed_newest_first(bed: Bed) {
