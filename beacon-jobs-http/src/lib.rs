@@ -29,6 +29,7 @@
 //! | GET `/api/v1/jobs/{id}/events` | the job's changes as they come, as server-sent events |
 //! | POST `/api/v1/auth/nonce`, `/api/v1/auth/session` | signs in with a wallet, where [`ApiBuilder::wallet`] has set that up (feature `wallet`) |
 //! | DELETE `/api/v1/auth/session` | signs out |
+//! | GET `/api/v1/openapi.json` | these routes as an OpenAPI 3.1 document |
 //! | GET `/healthz`, `/readyz` | alive; ready, that is, the store answers |
 //!
 //! An execution's `id` is its place in the job's list, counted from 0, in decimal digits. A job's
@@ -91,6 +92,8 @@ mod api;
 pub mod auth;
 mod cors;
 mod events;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 mod problem;
 mod query;
 mod request_id;

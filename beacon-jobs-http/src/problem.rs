@@ -79,7 +79,8 @@ impl Code {
 
 /// The members of a problem document.
 #[derive(Serialize)]
-struct Document<'a> {
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Problem))]
+pub(crate) struct Document<'a> {
     r#type: String,
     title: &'a str,
     status: u16,

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 /// The name of a job: 1 to 128 characters of `A-Z a-z 0-9 . _ : -`, given by the submitter or
 /// minted. Cloning is cheap.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, pattern = "^[A-Za-z0-9._:-]{1,128}$"))]
 pub struct JobId(Arc<str>);
 
 impl JobId {

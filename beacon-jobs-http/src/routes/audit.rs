@@ -13,11 +13,19 @@ use crate::query::Query;
 
 /// Who did what to a job, when and why, oldest first.
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 struct Audit<'a> {
     job_id: &'a JobId,
     audit: Vec<AuditEntry>,
 }
 
+#[cfg_attr(feature = "openapi", utoipa::path(
+    get, path = "/api/v1/jobs/{id}/audit", operation_id = "auditJob", tag = "jobs",
+    description = "Who did what to the job, when and why; oldest first.",
+    params(("id" = JobId, Path, description = "The job")),
+
+    responses((status = 200, description = "The entries", body = Audit)),
+))]
 pub(super) async fn audit(
     State(api): State<Shared>,
     Caller(principal): Caller,

@@ -17,6 +17,19 @@ use crate::problem::{Code, Problem};
 use crate::query::Query;
 use crate::upload::Upload;
 
+#[cfg_attr(feature = "openapi", utoipa::path(
+    post, path = "/api/v1/jobs/{id}/cancel", operation_id = "cancelJob", tag = "cancel",
+    description = "Cancels a job. The answer is given after the commit; the stops of what computes go on from there.",
+    params(
+        ("id" = JobId, Path, description = "The job"),
+        ("wait" = Option<u32>, Query, description = "Answer when every stop is settled, or after so many seconds", minimum = 0, maximum = 60),
+    ),
+    request_body(content = Option<crate::openapi::CancelWish>, content_type = "application/json"),
+    responses(
+        (status = 200, description = "Cancelled, now or before", body = Cancelled),
+        (status = 409, description = "The job had its outcome first"),
+    ),
+))]
 pub(super) async fn cancel(
     State(api): State<Shared>,
     Named(id): Named,
@@ -68,6 +81,7 @@ async fn settled(jobs: &Jobs, id: &JobId, wait: Duration) -> Option<StopCounts> 
 
 /// The answer to a cancel that holds.
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 struct Cancelled<'a> {
     ok: bool,
     job_id: &'a JobId,

@@ -27,6 +27,7 @@ const READS: usize = 16;
 
 /// What became of the jobs that were meant.
 #[derive(Debug, Default, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CancelledMany))]
 struct Answer {
     cancelled: usize,
     jobs: Vec<Cancelled>,
@@ -41,6 +42,7 @@ struct Answer {
 
 /// A job that was cancelled.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CancelledOfMany))]
 struct Cancelled {
     id: JobId,
     previous_status: JobStatus,
@@ -52,6 +54,7 @@ struct Cancelled {
 
 /// A job that was not, and why.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 struct Skipped {
     id: JobId,
     why: Why,
@@ -65,6 +68,7 @@ struct Skipped {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = WhySkipped))]
 enum Why {
     NotFound,
     Forbidden,
@@ -74,6 +78,12 @@ enum Why {
     NoMatch,
 }
 
+#[cfg_attr(feature = "openapi", utoipa::path(
+    post, path = "/api/v1/jobs/cancel", operation_id = "cancelJobs", tag = "cancel",
+    description = "Cancels the jobs that fit the filter and that the caller may cancel.",
+    request_body(content = crate::openapi::CancelManyWish, content_type = "application/json"),
+    responses((status = 200, description = "What was cancelled, and what was not and why", body = Answer)),
+))]
 pub(super) async fn cancel_many(State(api): State<Shared>, request: Request) -> Result<Response, Problem> {
     let upload = Upload::of(request);
     let principal = match api.principal(upload.head()).await {

@@ -17,6 +17,15 @@ pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event
 /// Asks proxies not to gather what is to go out at once.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
+#[cfg_attr(feature = "openapi", utoipa::path(
+    get, path = "/api/v1/jobs/{id}/events", operation_id = "watchJob", tag = "jobs",
+    description = "The job's changes as they come: `execution`, `stop` and `job` events. Ends when the job has its outcome and every stop is settled.",
+    params(
+        ("id" = JobId, Path, description = "The job"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the event to go on after"),
+    ),
+    responses((status = 200, description = "A stream of events", body = String, content_type = "text/event-stream")),
+))]
 pub(super) async fn events(
     State(api): State<Shared>,
     Named(id): Named,

@@ -14,11 +14,23 @@ use crate::problem::Problem;
 use crate::query::Query;
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = JobPage))]
 struct Page {
     jobs: Vec<JobRecord>,
     next_cursor: Option<String>,
 }
 
+#[cfg_attr(feature = "openapi", utoipa::path(
+    get, path = "/api/v1/jobs", operation_id = "listJobs", tag = "jobs",
+    description = "Jobs, newest first: an administrator's are everybody's, others' their own.",
+    params(
+        ("status" = Option<beacon_jobs::job::JobStatus>, Query, description = "Only in this status"),
+        ("label" = Option<Vec<String>>, Query, description = "Only with this label, as `key:value`; may be given several times"),
+        ("limit" = Option<u32>, Query, description = "How many at most; 50 if left out", minimum = 1, maximum = 200),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses((status = 200, description = "A page of jobs", body = Page)),
+))]
 pub(super) async fn list(
     State(api): State<Shared>,
     Caller(principal): Caller,

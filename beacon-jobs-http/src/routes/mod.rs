@@ -7,6 +7,7 @@ mod events;
 mod filter;
 mod health;
 mod list;
+mod openapi;
 mod show;
 #[cfg(feature = "wallet")]
 mod sign_in;
@@ -36,6 +37,16 @@ pub(crate) use events::LAST_EVENT_ID;
 
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// The operations, for the document.
+#[cfg(feature = "openapi")]
+pub(crate) mod paths {
+    pub(crate) use super::{
+        audit::__path_audit, cancel::__path_cancel, cancel_many::__path_cancel_many, events::__path_events,
+        health::__path_live, health::__path_ready, list::__path_list, show::__path_show,
+        sign_in::__path_nonce, sign_in::__path_sign_in, sign_in::__path_sign_out, submit::__path_submit,
+    };
+}
+
 const BASE: &str = "/api/v1";
 
 pub(crate) fn all(api: &Shared) -> Router {
@@ -45,7 +56,8 @@ pub(crate) fn all(api: &Shared) -> Router {
         .route("/jobs/{id}", only(get(show::show)))
         .route("/jobs/{id}/audit", only(get(audit::audit)))
         .route("/jobs/{id}/cancel", only(post(cancel::cancel)))
-        .route("/jobs/{id}/events", only(get(events::events)));
+        .route("/jobs/{id}/events", only(get(events::events)))
+        .route("/openapi.json", only(get(openapi::show)));
     #[cfg(feature = "wallet")]
     let versioned = versioned.merge(sign_in::routes());
     let versioned = versioned.fallback(async || Problem::new(Code::RouteNotFound, "there is no such route"));

@@ -19,6 +19,16 @@ use crate::auth::Principal;
 use crate::problem::Problem;
 use crate::query::Query;
 
+#[cfg_attr(feature = "openapi", utoipa::path(
+    get, path = "/api/v1/jobs/{id}", operation_id = "getJob", tag = "jobs",
+    description = "A job with a page of its executions.",
+    params(
+        ("id" = JobId, Path, description = "The job"),
+        ("exec_limit" = Option<u32>, Query, description = "How many executions at most; 100 if left out", minimum = 0, maximum = 1000),
+        ("exec_offset" = Option<u32>, Query, description = "How many are left out before them"),
+    ),
+    responses((status = 200, description = "The job", body = Shown)),
+))]
 pub(super) async fn show(
     State(api): State<Shared>,
     Caller(principal): Caller,
@@ -49,6 +59,7 @@ async fn answer(
 
 /// A job as it is shown.
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ShownJob))]
 struct Shown<'a> {
     job: Job<'a>,
     status: JobStatus,
@@ -59,6 +70,7 @@ struct Shown<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 struct Job<'a> {
     id: &'a JobId,
     owner: &'a str,
@@ -75,6 +87,7 @@ struct Job<'a> {
 
 /// A row of the table of executions.
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 struct Execution<'a> {
     /// Its place in the job's list, from 0, in decimal digits.
     id: String,

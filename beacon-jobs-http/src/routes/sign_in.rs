@@ -20,6 +20,7 @@ use crate::wallet::{SignInError, SignedIn, WalletSignIn};
 const LONGEST_MESSAGE: usize = 16 * 1024;
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 struct Nonce {
     nonce: String,
     #[serde(with = "time::serde::rfc3339")]
@@ -27,6 +28,7 @@ struct Nonce {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 struct Session {
     token: String,
     address: String,
@@ -45,6 +47,14 @@ fn wallet(api: &Shared) -> Result<&WalletSignIn, Problem> {
     api.wallet.as_ref().ok_or_else(|| Problem::new(Code::RouteNotFound, "nobody signs in by wallet here"))
 }
 
+#[cfg_attr(feature = "openapi", utoipa::path(
+    post, path = "/api/v1/auth/nonce", operation_id = "nonce", tag = "sign in", security(()),
+    description = "A nonce for a sign-in message, good for one use.",
+    responses(
+        (status = 200, description = "The nonce", body = Nonce),
+        (status = 404, description = "Nobody signs in by wallet here"),
+    ),
+))]
 async fn nonce(State(api): State<Shared>, request: Request) -> Result<Response, Problem> {
     let received = Upload::of(request).read(api.max_body).await?;
     if !received.body.is_empty() {
@@ -54,6 +64,15 @@ async fn nonce(State(api): State<Shared>, request: Request) -> Result<Response, 
     json(StatusCode::OK, &Nonce { nonce, expires_at })
 }
 
+#[cfg_attr(feature = "openapi", utoipa::path(
+    post, path = "/api/v1/auth/session", operation_id = "signIn", tag = "sign in", security(()),
+    description = "Signs in with an EIP-4361 message and its EIP-191 signature.",
+    request_body(content = crate::openapi::SignIn, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The session", body = Session),
+        (status = 404, description = "Nobody signs in by wallet here"),
+    ),
+))]
 async fn sign_in(State(api): State<Shared>, request: Request) -> Result<Response, Problem> {
     let received = Upload::of(request).read(api.max_body).await?;
     let mut members = members(&received)?;
@@ -65,6 +84,14 @@ async fn sign_in(State(api): State<Shared>, request: Request) -> Result<Response
     json(StatusCode::OK, &Session { token, address, expires_at })
 }
 
+#[cfg_attr(feature = "openapi", utoipa::path(
+    delete, path = "/api/v1/auth/session", operation_id = "signOut", tag = "sign in",
+    description = "Ends the session of this token.",
+    responses(
+        (status = 204, description = "It has ended"),
+        (status = 404, description = "Nobody signs in by wallet here"),
+    ),
+))]
 async fn sign_out(State(api): State<Shared>, head: Parts) -> Result<Response, Problem> {
     if wallet(&api)?.sign_out(&head).await.map_err(refused)? {
         return Ok((StatusCode::NO_CONTENT, [(CACHE_CONTROL, http::HeaderValue::from_static("no-store"))])

@@ -15,11 +15,24 @@ use crate::problem::{Code, Problem};
 use crate::upload::{Received, Upload};
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 struct Accepted {
     id: JobId,
     status: JobStatus,
 }
 
+#[cfg_attr(feature = "openapi", utoipa::path(
+    post, path = "/api/v1/jobs", operation_id = "submitJob", tag = "jobs",
+    description = "Takes a job in. The same job or key of the same owner again is answered with what became of it.",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Belongs to its owner, and lives as long as its job: 1 to 255 visible ASCII characters")),
+    request_body(content = crate::openapi::JobFile, content_type = "application/json"),
+    responses(
+        (status = 201, description = "Taken in", body = Accepted, headers(("Location" = String, description = "Where the job is shown"))),
+        (status = 200, description = "Known before", body = Accepted),
+        (status = 403, description = "An executor for administrators"),
+        (status = 409, description = "The id or the key is taken by something else"),
+    ),
+))]
 pub(super) async fn submit(
     State(api): State<Shared>,
     OriginalUri(uri): OriginalUri,

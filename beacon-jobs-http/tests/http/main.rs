@@ -12,6 +12,8 @@ mod foreign_loop;
 mod health;
 mod limits;
 mod list;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod order;
 mod refusals;
 mod secrets;

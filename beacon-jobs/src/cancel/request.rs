@@ -39,6 +39,7 @@ impl Actor {
 /// How hard a stop is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum StopMode {
     /// The work may save itself for as long as the grace lasts, then force.
     #[default]

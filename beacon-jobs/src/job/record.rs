@@ -16,6 +16,7 @@ use std::str::FromStr;
 
 /// What is known about a job, without its executions.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobRecord {
     /// The job's name.
     pub id: JobId,
@@ -57,6 +58,7 @@ pub struct JobDetail {
 
 /// Executions of a job by status; `running` counts `starting` too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Progress {
     /// All executions.
     pub total: u64,
@@ -102,6 +104,7 @@ impl Progress {
 /// The stops of a job's executions, counted by state. A cancelled execution that never passed the
 /// start barrier, and one whose attempts all ended by themselves, count as `not_needed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StopCounts {
     /// All executions that the cancel ended, and all others that have a stop.
     pub total: u64,
@@ -137,6 +140,7 @@ impl StopCounts {
 
 /// The cancel that ended a job, as first recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Cancellation {
     /// The job's status before.
     pub previous_status: JobStatus,
@@ -206,6 +210,7 @@ pub struct ExecutionRecord {
 
 /// What is known about a stop.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StopRecord {
     /// How far it has come.
     pub state: StopState,
@@ -225,6 +230,7 @@ pub struct StopRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum AuditAction {
     /// The job was accepted.
     Submitted,
@@ -242,6 +248,7 @@ words!(AuditAction, "action", {
 
 /// Who did what to a job, when and why.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditEntry {
     /// When.
     #[serde(with = "time::serde::rfc3339")]

@@ -11,6 +11,7 @@ use crate::id::JobId;
 /// What happens to an execution whose attempt was interrupted and cannot be resumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum OnInterrupt {
     /// A new attempt, not counted in `max_attempts`.
     #[default]
@@ -35,6 +36,7 @@ pub enum OnInterrupt {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobSpec {
     /// The job's name; minted at submission when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,32 +46,40 @@ pub struct JobSpec {
     pub labels: BTreeMap<String, String>,
     /// The share of executions that must complete for the job to complete, 0.0 to 1.0.
     #[serde(default = "default_success_rate")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0.0, maximum = 1.0))]
     pub min_success_rate: f64,
     /// How long the job may take from its first claim, in seconds (1 to 31 536 000).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 31_536_000))]
     pub timeout_seconds: Option<u64>,
     /// How often an execution may be tried, 1 to 100. Interruptions do not count.
     #[serde(default = "default_attempts")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 100))]
     pub max_attempts: u32,
     /// The pause before the second attempt, in seconds (0 to 3 600); it doubles with each further one.
     #[serde(default = "default_backoff")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 3_600))]
     pub backoff_seconds: u64,
     /// The longest pause between attempts, in seconds (0 to 86 400).
     #[serde(default = "default_max_backoff")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 86_400))]
     pub max_backoff_seconds: u64,
     /// What follows an interruption.
     #[serde(default)]
     pub on_interrupt: OnInterrupt,
     /// How long a retry waits for the stop of the older attempt, in seconds (1 to 86 400).
     #[serde(default = "default_stop_wait")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 86_400))]
     pub stop_wait_seconds: u64,
     /// Whether a retry may begin beside an older attempt whose stop is not settled.
     #[serde(default)]
     pub allow_overlap: bool,
     /// How many executions of this job may be under way at once, 1 to 100 000; unlimited when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 100_000))]
     pub max_parallel: Option<u32>,
     /// The work: 1 to 100 000 executions.
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 100_000))]
     pub executions: Vec<ExecutionSpec>,
 }
 
@@ -93,23 +103,28 @@ fn default_stop_wait() -> u64 {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ExecutionSpec {
     /// The name of the executor that runs it, for example `process`: 1 to 64 characters of
     /// `A-Z a-z 0-9 . _ -`.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[A-Za-z0-9._-]{1,64}$"))]
     pub executor: String,
     /// Executions of one lane run one after another, in the order of the list; lanes run side by
     /// side. Without a lane an execution is its own. 1 to 256 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 256))]
     pub lane: Option<String>,
     /// Neighbours in a lane that carry the same step run side by side. The same word after another
     /// step is a new step. Needs a lane beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 256))]
     pub step: Option<String>,
     /// Free words shown with the execution, limits as for the job's labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// How long one attempt may take from its start barrier, in seconds (1 to 31 536 000).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 31_536_000))]
     pub timeout_seconds: Option<u64>,
     /// What the executor is given. Its form belongs to the executor; it may nest 100 levels deep.
     #[serde(default)]

@@ -15,6 +15,7 @@ use crate::job::words;
 /// or a later sight of its work alive, reopens a confirmed stop, and says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum StopState {
     /// Nothing had begun, or the work ended by itself.
     NotNeeded,

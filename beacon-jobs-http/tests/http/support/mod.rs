@@ -1,6 +1,7 @@
 //! An API over a store, callers, and a hand that runs jobs step by step.
 
 mod clock;
+mod document;
 mod events;
 mod faulty;
 mod hand;
@@ -222,9 +223,12 @@ impl Reply {
 }
 
 pub(crate) async fn send(router: &Router, ask: Ask) -> Reply {
-    let response = router.clone().oneshot(ask.request()).await.unwrap();
+    let request = ask.request();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = router.clone().oneshot(request).await.unwrap();
     let (head, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    document::check(&method, &path, head.status, &head.headers, &body);
     let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
     Reply { status: head.status, headers: head.headers, body }
 }
