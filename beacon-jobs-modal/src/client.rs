@@ -211,6 +211,7 @@ impl Client {
     }
 
     /// The function of a call that is known by its id alone.
+    #[cfg(feature = "http")]
     pub(crate) async fn function_of(&self, call_id: &str) -> Result<String, CallError> {
         const RPC: &str = "FunctionCallFromId";
         let request = FunctionCallFromIdRequest { function_call_id: call_id.to_owned() };

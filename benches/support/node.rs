@@ -70,7 +70,7 @@ impl<S: JobStore + Clone> Node<S> {
         Ok(self.store.claim(&claim).await?)
     }
 
-    fn hold(job: &ClaimedJob) -> Result<Vec<Held>> {
+    pub(crate) fn hold(job: &ClaimedJob) -> Result<Vec<Held>> {
         let held = (0..u32::try_from(job.executions.len())?).map(|index| Held {
             start: StartExecution {
                 fence: job.fence,

@@ -66,6 +66,10 @@ impl Database {
     }
 
     /// A store in this database; all that are opened here are one.
+    pub(crate) async fn pool(&self, connections: u32) -> Result<sqlx::PgPool> {
+        Ok(PgPoolOptions::new().max_connections(connections).connect_with(self.options()).await?)
+    }
+
     pub(crate) async fn store(&self, options: PostgresStoreOptions) -> Result<PostgresStore> {
         let store = options.open_with(self.options()).await?;
         store.migrate().await?;
