@@ -93,7 +93,8 @@ async fn on_postgres(database: &Database, count: u32) -> Result<Bed> {
     };
     seed::seed(&mut connection, &jobs).await?;
     settle(&mut connection).await?;
-    let running = (1..=count).map(|index| JobId::new(format!("running-{index}"))).collect::<Result<_, _>>()?;
+    let running =
+        (1..=count).map(|index| JobId::new(format!("running-{index}"))).collect::<Result<_, _>>()?;
     let floor = Commit::pool(database).await?;
     Ok(Bed { jobs: Jobs::new(store), running, floor })
 }

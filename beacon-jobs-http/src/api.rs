@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::FirstOf;
 use crate::auth::{AuthRefusal, Authenticator, Principal};
 use crate::problem::{Code, Problem};
+use crate::rate::RateLimit;
 #[cfg(feature = "wallet")]
 use crate::wallet::WalletSignIn;
 use crate::{cors, routes};
@@ -34,6 +36,7 @@ pub(crate) struct Settings {
     pub(crate) max_body: usize,
     pub(crate) cors_origins: Vec<HeaderValue>,
     pub(crate) end_of_events: CancellationToken,
+    pub(crate) rate_limit: Option<RateLimit>,
     #[cfg(feature = "wallet")]
     pub(crate) wallet: Option<WalletSignIn>,
     authenticator: Arc<dyn Authenticator>,
@@ -100,6 +103,7 @@ impl Api {
             admin_only_executors: BTreeSet::from(["process".to_owned()]),
             cancel_policy: CancelPolicy::default(),
             cors_origins: Vec::new(),
+            rate_limit: None,
         }
     }
 
@@ -124,11 +128,23 @@ impl Api {
 }
 
 impl Settings {
-    /// Who sent this request.
+    /// Who sent this request, if that may ask again already.
     ///
     /// # Cancellation safety
     /// That of the authenticator.
     pub(crate) async fn principal(&self, head: &Parts) -> Result<Principal, Problem> {
+        let principal = self.uncounted(head).await?;
+        if let Some(limit) = &self.rate_limit {
+            limit.principal(&principal.id)?;
+        }
+        Ok(principal)
+    }
+
+    /// Who sent this request, however often it asks.
+    ///
+    /// # Cancellation safety
+    /// That of the authenticator.
+    pub(crate) async fn uncounted(&self, head: &Parts) -> Result<Principal, Problem> {
         self.authenticator.authenticate(head).await.map_err(refused)
     }
 
@@ -191,6 +207,7 @@ pub struct ApiBuilder {
     admin_only_executors: BTreeSet<String>,
     cancel_policy: CancelPolicy,
     cors_origins: Vec<String>,
+    rate_limit: Option<NonZeroU32>,
 }
 
 impl ApiBuilder {
@@ -252,6 +269,19 @@ impl ApiBuilder {
         self
     }
 
+    /// Sets how many requests a minute each principal may send, and each address: `None`, the default, is as
+    /// many as they like. All of a minute's may come at once; those over it are refused with 429 and
+    /// `Retry-After`. **Cancels are not counted**: who wants to stop what costs money is always heard.
+    ///
+    /// Each process counts for itself. Addresses are known where the router is served with
+    /// `into_make_service_with_connect_info::<SocketAddr>()`, and are the proxy's where one is in front; of
+    /// IPv6 the first 64 bits count. `/healthz` and `/readyz` have no limit.
+    #[must_use]
+    pub fn rate_limit(mut self, per_minute: Option<NonZeroU32>) -> Self {
+        self.rate_limit = per_minute;
+        self
+    }
+
     /// The API.
     ///
     /// # Errors
@@ -289,6 +319,7 @@ impl ApiBuilder {
                 max_body: self.max_body,
                 cors_origins,
                 end_of_events: CancellationToken::new(),
+                rate_limit: self.rate_limit.map(RateLimit::new),
                 #[cfg(feature = "wallet")]
                 wallet: self.wallet,
                 authenticator,

@@ -74,6 +74,7 @@
 //!
 //! | status | code | |
 //! |---|---|---|
+//! | 429 | `too_many_requests` | over [`ApiBuilder::rate_limit`]; `Retry-After` says when |
 //! | 401 | `unauthenticated`, `sign_in_refused` | no valid credential; a sign-in whose `field` does not hold |
 //! | 413 | `body_too_large` | over the limit of [`ApiBuilder::max_body`] |
 //! | 415 | `unsupported_media_type` | a body that is not said to be JSON |
@@ -96,6 +97,7 @@ mod events;
 pub mod openapi;
 mod problem;
 mod query;
+mod rate;
 mod request_id;
 mod routes;
 mod upload;

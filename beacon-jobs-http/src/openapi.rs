@@ -72,6 +72,7 @@ fn refusals(path: &str, method: &HttpMethod, operation: &mut Operation) {
         known.entry(status.to_string()).or_insert_with(refusal);
     };
     if path.starts_with("/api") {
+        add(429, "Too many requests, where the server has a limit");
         add(401, "No valid credential, or a sign-in that does not hold");
         if *method != HttpMethod::Delete {
             add(422, "A body, a header or a query that is not allowed; `field` names it");

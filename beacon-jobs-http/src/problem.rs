@@ -19,11 +19,14 @@ struct Inner {
     job_id: Option<JobId>,
     job_status: Option<JobStatus>,
     field: Option<String>,
+    /// In seconds.
+    retry_after: Option<u64>,
 }
 
 /// What sort of problem it is, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
+    TooManyRequests,
     Unauthenticated,
     #[cfg(feature = "wallet")]
     SignInRefused,
@@ -47,6 +50,9 @@ pub(crate) enum Code {
 impl Code {
     const fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
+            Self::TooManyRequests => {
+                (StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests")
+            }
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "Not signed in"),
             #[cfg(feature = "wallet")]
             Self::SignInRefused => (StatusCode::UNAUTHORIZED, "sign_in_refused", "Sign-in refused"),
@@ -98,7 +104,7 @@ pub(crate) struct Document<'a> {
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self(Box::new(Inner { code, detail, job_id: None, job_status: None, field: None }))
+        Self(Box::new(Inner { code, detail, job_id: None, job_status: None, field: None, retry_after: None }))
     }
 
     /// A field, parameter or header that is not allowed.
@@ -151,6 +157,13 @@ impl Problem {
         self
     }
 
+    /// Says when the same request may be sent again, in seconds.
+    #[must_use]
+    pub(crate) fn with_retry_after(mut self, seconds: u64) -> Self {
+        self.0.retry_after = Some(seconds);
+        self
+    }
+
     /// Tells the job's status.
     #[must_use]
     pub(crate) fn with_job_status(mut self, status: JobStatus) -> Self {
@@ -185,7 +198,7 @@ impl From<Error> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Inner { code, detail, job_id, job_status, field } = &*self.0;
+        let Inner { code, detail, job_id, job_status, field, retry_after } = &*self.0;
         let (status, word, title) = code.parts();
         let document = Document {
             r#type: format!("urn:beacon-jobs:problem:{word}"),
@@ -207,7 +220,9 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if let Some(seconds) = retry_after {
+            headers.insert(RETRY_AFTER, (*seconds).into());
+        } else if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
         response

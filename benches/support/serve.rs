@@ -71,7 +71,8 @@ struct Bare {
 async fn commit(State(bare): State<Bare>) -> std::result::Result<String, String> {
     bare.commit.make().await.map_err(|error| error.to_string())?;
     // About as long as the events that tell of a cancel of one execution.
-    let news = format!("id: 1\nevent: job\ndata: {{\"status\":\"cancelled\",\"more\":\"{}\"}}\n\n", "x".repeat(700));
+    let news =
+        format!("id: 1\nevent: job\ndata: {{\"status\":\"cancelled\",\"more\":\"{}\"}}\n\n", "x".repeat(700));
     // Most often nobody listens.
     let _ = bare.news.send(news.into());
     Ok("{}".to_owned())
@@ -103,7 +104,8 @@ impl Server {
     pub(crate) async fn start(jobs: &Jobs, commit_by: Commit) -> Result<Self> {
         let tokens = BearerTokens::new().with_token(TOKEN, Principal::admin("bench"))?;
         let bare = Bare { commit: commit_by, news: broadcast::channel(16).0 };
-        let floor = Router::new().route("/floor", post(commit)).route("/floor/events", get(listen)).with_state(bare);
+        let floor =
+            Router::new().route("/floor", post(commit)).route("/floor/events", get(listen)).with_state(bare);
         let router = Api::builder(jobs).authenticator(tokens).build()?.router().merge(floor);
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);

@@ -35,6 +35,7 @@ pub(crate) fn build(
         .max_body(settings.max_body)
         .cors_origins(settings.cors_origins.iter().cloned())
         .cancel_policy(settings.cancel_policy)
+        .rate_limit(settings.rate_limit)
         .admin_only_executors(admins_only.iter().copied());
     let builder = if settings.open {
         builder.authenticator(Everybody { origins: settings.cors_origins.iter().cloned().collect() })

@@ -108,6 +108,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "BEACON_MAX_BODY", value_name = "SIZE", default_value = "1MiB")]
     pub(crate) max_body: Bytes,
 
+    /// How many requests a minute each caller may send, and each address; cancels are never counted, and 0 sets no limit.
+    #[arg(long, env = "BEACON_RATE_LIMIT", value_name = "REQUESTS", default_value_t = 0)]
+    pub(crate) rate_limit: u32,
+
     /// What runs executions here; with --no-runner: what the nodes on the same database have
     /// [default: process, and what has its variables set: modal MODAL_TOKEN_ID and MODAL_TOKEN_SECRET; modal-web those,
     /// or MODAL_KEY and MODAL_SECRET; golem YAGNA_APPKEY].

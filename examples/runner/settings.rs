@@ -1,6 +1,7 @@
 //! What `serve` was asked to do, checked.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use beacon_jobs::runner::RunnerOptions;
@@ -55,6 +56,7 @@ pub(crate) struct ApiSettings {
     pub(crate) process_for: ProcessFor,
     pub(crate) max_body: usize,
     pub(crate) cors_origins: Vec<String>,
+    pub(crate) rate_limit: Option<NonZeroU32>,
 }
 
 impl Settings {
@@ -141,6 +143,7 @@ impl ApiSettings {
             process_for: args.process_for,
             max_body: args.max_body.0,
             cors_origins: args.cors_origins,
+            rate_limit: NonZeroU32::new(args.rate_limit),
         })
     }
 

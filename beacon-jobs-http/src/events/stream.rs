@@ -64,7 +64,7 @@ impl EventStream {
                 () = self.api.end_of_events.cancelled() => return None,
                 () = &mut self.recheck => {
                     // Its session may have ended. That it cannot be told just now changes nothing.
-                    if self.api.principal(&self.head).await.is_err_and(|problem| problem.is_of_credential()) {
+                    if self.api.uncounted(&self.head).await.is_err_and(|problem| problem.is_of_credential()) {
                         return None;
                     }
                     self.recheck = CLOCK.sleep(RECHECK);

@@ -86,7 +86,7 @@ enum Why {
 ))]
 pub(super) async fn cancel_many(State(api): State<Shared>, request: Request) -> Result<Response, Problem> {
     let upload = Upload::of(request);
-    let principal = match api.principal(upload.head()).await {
+    let principal = match api.uncounted(upload.head()).await {
         Ok(principal) => principal,
         Err(problem) => return Err(upload.refuse(problem).await),
     };

@@ -31,7 +31,7 @@ use tracing::Instrument;
 use crate::api::Shared;
 use crate::auth::Principal;
 use crate::problem::{Code, Problem};
-use crate::{cors, request_id};
+use crate::{cors, rate, request_id};
 
 pub(crate) use events::LAST_EVENT_ID;
 
@@ -60,7 +60,9 @@ pub(crate) fn all(api: &Shared) -> Router {
         .route("/openapi.json", only(get(openapi::show)));
     #[cfg(feature = "wallet")]
     let versioned = versioned.merge(sign_in::routes());
-    let versioned = versioned.fallback(async || Problem::new(Code::RouteNotFound, "there is no such route"));
+    let versioned = versioned
+        .fallback(async || Problem::new(Code::RouteNotFound, "there is no such route"))
+        .layer(middleware::from_fn_with_state(Shared::clone(api), rate::by_address));
     let router = Router::new()
         .nest(BASE, versioned)
         .route("/healthz", only(get(health::live)))

@@ -15,6 +15,7 @@ mod list;
 #[cfg(feature = "openapi")]
 mod openapi;
 mod order;
+mod rate;
 mod refusals;
 mod secrets;
 mod show;

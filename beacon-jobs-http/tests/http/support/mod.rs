@@ -216,7 +216,7 @@ impl Reply {
         }
         assert!(!self.body["error"].as_str().unwrap().contains('\n'), "{self:?}");
         let retry = self.headers.contains_key("retry-after");
-        assert_eq!(retry, status == 503, "Retry-After belongs to 503: {self:?}");
+        assert_eq!(retry, matches!(status, 429 | 503), "Retry-After belongs to 429 and 503: {self:?}");
         assert_eq!(self.headers.contains_key("www-authenticate"), status == 401, "{self:?}");
         self.body
     }
