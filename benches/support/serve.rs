@@ -5,13 +5,20 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{Method, Request};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use beacon_jobs::Jobs;
 use beacon_jobs_http::{Api, BearerTokens, Principal};
 use futures_util::{StreamExt, stream};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, broadcast};
@@ -90,7 +97,7 @@ async fn listen(State(bare): State<Bare>) -> impl IntoResponse {
 /// Ends with its drop.
 pub(crate) struct Server {
     url: String,
-    client: reqwest::Client,
+    client: Client<HttpConnector, Empty<Bytes>>,
     task: JoinHandle<()>,
 }
 
@@ -113,15 +120,29 @@ impl Server {
             // It serves until it is aborted.
             let _ = axum::serve(listener, router).await;
         });
-        let client = reqwest::Client::builder().no_proxy().build()?;
+        let client = Client::builder(TokioExecutor::new()).build_http();
         Ok(Self { url, client, task })
     }
 
-    async fn ask(&self, path: &str) -> Result<()> {
-        let answer = self.client.post(format!("{}{path}", self.url)).bearer_auth(TOKEN).send().await?;
+    async fn ask(&self, method: Method, path: &str) -> Result<Incoming> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url))
+            .header(AUTHORIZATION, format!("Bearer {TOKEN}"))
+            .body(Empty::new())?;
+        let answer = self.client.request(request).await?;
         let status = answer.status();
-        let body = answer.bytes().await?;
-        if status.is_success() { Ok(()) } else { Err(format!("{status}: {body:?}").into()) }
+        if status.is_success() {
+            return Ok(answer.into_body());
+        }
+        let body = answer.into_body().collect().await?.to_bytes();
+        Err(format!("{path} was answered with {status}: {body:?}").into())
+    }
+
+    /// Posts, and reads the answer to its end.
+    async fn act(&self, path: &str) -> Result<()> {
+        self.ask(Method::POST, path).await?.collect().await?;
+        Ok(())
     }
 
     /// Posts to all of these from so many callers: how long each took, and all together.
@@ -129,7 +150,7 @@ impl Server {
         let start = now();
         let asked = stream::iter(paths).map(|path| async move {
             let start = now();
-            self.ask(&path).await.map(|()| start.elapsed())
+            self.act(&path).await.map(|()| start.elapsed())
         });
         let taken: Vec<_> = asked.buffer_unordered(callers).collect().await;
         let all = start.elapsed();
@@ -139,7 +160,7 @@ impl Server {
 
 /// Those who read a stream, each on a connection of its own.
 pub(crate) struct Watcher {
-    streams: Vec<reqwest::Response>,
+    streams: Vec<Incoming>,
 }
 
 impl Watcher {
@@ -147,10 +168,9 @@ impl Watcher {
     pub(crate) async fn open(server: &Server, path: &str, count: usize) -> Result<Self> {
         let mut streams = Vec::with_capacity(count);
         for _ in 0..count {
-            let ask = server.client.get(format!("{}{path}", server.url)).bearer_auth(TOKEN);
-            let mut answer = ask.send().await?.error_for_status()?;
-            answer.chunk().await?.ok_or("a stream has ended")?;
-            streams.push(answer);
+            let mut news = server.ask(Method::GET, path).await?;
+            news.frame().await.ok_or("a stream has ended")??;
+            streams.push(news);
         }
         Ok(Self { streams })
     }
@@ -158,10 +178,10 @@ impl Watcher {
     /// Posts, and tells how long after that each has read this word.
     pub(crate) async fn hear(self, server: &Server, path: &str, word: &'static str) -> Result<Vec<Duration>> {
         let mut reads: JoinSet<Result<Instant>> = JoinSet::new();
-        for mut answer in self.streams {
+        for mut news in self.streams {
             reads.spawn(async move {
-                while let Some(chunk) = answer.chunk().await? {
-                    if String::from_utf8_lossy(&chunk).contains(word) {
+                while let Some(frame) = news.frame().await {
+                    if String::from_utf8_lossy(frame?.data_ref().ok_or("no data")?).contains(word) {
                         return Ok(now());
                     }
                 }
@@ -171,7 +191,7 @@ impl Watcher {
         // Let all of them wait first.
         tokio::task::yield_now().await;
         let start = now();
-        server.ask(path).await?;
+        server.act(path).await?;
         let mut taken = Vec::with_capacity(reads.len());
         while let Some(read) = reads.join_next().await {
             taken.push(read??.saturating_duration_since(start));

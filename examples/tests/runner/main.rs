@@ -25,3 +25,4 @@ mod serve;
 mod server;
 mod support;
 mod wallet;
+mod watchers;
