@@ -37,7 +37,7 @@ pub enum Work {
     Prints(String),
     /// Prints its arguments, each on a line, and ends.
     Echoes,
-    /// Ends with an error that says this.
+    /// Complains of this on its standard error, and ends with code 1.
     Fails(String),
     /// Goes on until it is ended.
     GoesOn,
@@ -125,7 +125,7 @@ impl Default for Behaviour {
             deploy_after: Duration::from_millis(20),
             image: None,
             create_is_late: false,
-            end_after: Duration::ZERO,
+            end_after: Duration::from_millis(20),
             frozen: false,
             agent_is_dead: false,
             half_way: false,
@@ -159,7 +159,7 @@ pub struct AgreementRecord {
 pub struct Yagna {
     shared: Arc<Shared>,
     address: SocketAddr,
-    server: JoinHandle<()>,
+    server: Mutex<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -191,12 +191,37 @@ impl Yagna {
             changed: Notify::new(),
             clock: SystemClock,
         });
-        let router = service::router(Arc::clone(&shared));
-        let server = tokio::spawn(async move {
-            // It ends by being aborted.
-            let _ = axum::serve(listener, router).await;
-        });
+        let server = Mutex::new(serve(&shared, listener));
         Ok(Self { shared, address, server })
+    }
+
+    /// Ends the daemon as SIGKILL does: nobody is answered any more, what it was doing stays undone, and what is on
+    /// record stays so. The provider goes on.
+    pub fn kill(&self) {
+        self.server().abort();
+        self.shared.state().is_down = true;
+        self.shared.changed.notify_waiters();
+    }
+
+    /// Starts the daemon again, at the same address and with its records.
+    ///
+    /// # Errors
+    /// When the port is not free any more.
+    ///
+    /// # Cancellation safety
+    /// Dropping the future leaves it down.
+    pub async fn restart(&self) -> std::io::Result<()> {
+        let dead = std::mem::replace(&mut *self.server(), tokio::spawn(async {}));
+        // Its port is free when it is gone.
+        let _ = dead.await;
+        let listener = TcpListener::bind(self.address).await?;
+        self.shared.state().is_down = false;
+        *self.server() = serve(&self.shared, listener);
+        Ok(())
+    }
+
+    fn server(&self) -> MutexGuard<'_, JoinHandle<()>> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where it listens.
@@ -322,6 +347,14 @@ pub fn config(url: &str) -> Config {
 
 impl Drop for Yagna {
     fn drop(&mut self) {
-        self.server.abort();
+        self.server().abort();
     }
+}
+
+fn serve(shared: &Arc<Shared>, listener: TcpListener) -> JoinHandle<()> {
+    let router = service::router(Arc::clone(shared));
+    tokio::spawn(async move {
+        // It ends by being aborted.
+        let _ = axum::serve(listener, router).await;
+    })
 }
