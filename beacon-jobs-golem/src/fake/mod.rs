@@ -26,7 +26,8 @@ pub use self::faults::Fault;
 use self::state::State;
 use crate::config::Config;
 
-const APPKEY: &str = "key-of-the-fake";
+/// The app key that the daemon knows.
+pub const APPKEY: &str = "key-of-the-fake";
 /// The node id of the daemon.
 const IDENTITY: &str = "0x00000000000000000000000000000000000f00d1";
 
@@ -233,7 +234,7 @@ impl Yagna {
     /// A configuration whose key it knows.
     #[must_use]
     pub fn config(&self) -> Config {
-        config(&self.url())
+        Config::new(APPKEY).with_api_url(self.url())
     }
 
     /// Makes commands with this entry point do this, in runtimes to come.
@@ -337,12 +338,6 @@ impl Yagna {
             changed.await;
         }
     }
-}
-
-/// A configuration for a daemon of another process, by its [`url`](Yagna::url).
-#[must_use]
-pub fn config(url: &str) -> Config {
-    Config::new(APPKEY).with_api_url(url)
 }
 
 impl Drop for Yagna {

@@ -61,10 +61,6 @@ impl Api {
         self.good(Method::PUT, path, Some(body)).await
     }
 
-    pub(crate) async fn delete(&self, path: &str) -> Result<Value, String> {
-        self.good(Method::DELETE, path, None).await
-    }
-
     pub(crate) async fn answers(&self) -> bool {
         self.get("/me").await.is_ok()
     }

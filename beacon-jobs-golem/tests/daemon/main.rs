@@ -5,8 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's panic is its verdict")]
 
 mod api;
+mod crash;
 mod inside;
 mod network;
+#[path = "../crash/node.rs"]
+mod node;
+#[path = "../crash/point.rs"]
+mod point;
 mod provider;
 #[path = "../scenarios/mod.rs"]
 mod scenarios;
@@ -65,5 +70,17 @@ async fn a_genuine_daemon_shows_what_the_fake_does() {
         };
     }
     each_scenario!(run_each);
+    course.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_every_saved_step_a_node_leaves_nothing_at_a_genuine_daemon() {
+    let test = "killed_at_every_saved_step_a_node_leaves_nothing_at_a_genuine_daemon";
+    let Some(program) = inside::inside(test).await else { return };
+    let network = Arc::new(Network::start(&program).await);
+    let mut course = Course { network: Arc::clone(&network), failed: Vec::new() };
+    for (name, point, way) in crash::ways() {
+        course.run(name, crash::dies(&network, point, way)).await;
+    }
     course.end();
 }
