@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::network::Network;
 use crate::node::{self, Server};
 use crate::point::{Point, Side, When};
-use crate::scenarios::{Books, World};
+use crate::scenarios::{Books, Trouble, World};
 use crate::world::START_DEADLINE;
 
 /// Longer than anything here takes; only what hangs sees it.
@@ -51,11 +51,14 @@ pub(crate) fn ways() -> Vec<(&'static str, Point, Way)> {
         ("stop_recorded", point("record_stops", 1)),
         ("stop_recorded_again", point("record_stops", 2)),
     ];
+    // Its provider has what nobody else will ever hear of.
+    let create = Point { side: Side::Provider, call: "CreateActivity", nth: 1, when: When::After };
     let begin = |way| begins.into_iter().map(move |(name, point)| (name, point, way));
     let stop = stops.into_iter().map(|(name, point)| (name, point, Way::Stopping));
     begin(Way::Completed)
         .filter(|(name, ..)| *name != "creating")
         .chain(begin(Way::Cancelled))
+        .chain([("orphaned", create, Way::Cancelled)])
         .chain(stop)
         .collect()
 }
@@ -74,7 +77,14 @@ pub(crate) async fn dies(network: &Arc<Network>, point: Point, way: Way) {
     let bed = Bed::new(network).await;
     let scripts_before = network.provider.scripts();
     println!("killed {point}, {way:?}");
+    if point.side == Side::Provider {
+        network.make(Trouble::CreateIsLate(true)).await;
+    }
     let mut node = node::start(&bed.file, &bed.server(), point);
+    if point.side == Side::Provider {
+        bed.until("it lives", async || network.alive() == 1).await;
+        node.kill().await.unwrap();
+    }
     if way == Way::Stopping {
         bed.until("it computes", async || network.computing() == 1).await;
         bed.cancel().await;
@@ -148,7 +158,7 @@ impl Bed {
         assert!(is_cancelled || job.job.status == JobStatus::Completed, "{job:?}");
         assert!(!confirmed || self.network.alive() == 0, "confirmed, and it lives");
         // Nobody can tell an activity that was never asked for from one that only its provider knows.
-        let is_ambiguous = (point.call, point.nth) == ("save_handles", 3);
+        let is_ambiguous = matches!((point.call, point.nth), ("save_handles", 3) | ("CreateActivity", _));
         confirmed || (is_ambiguous && stops.iter().all(|stop| stop.state == StopState::Unconfirmed))
     }
 

@@ -32,7 +32,7 @@ pub(crate) async fn inside(test: &str) -> Option<PathBuf> {
     // When its first process ends, all others do. A shell takes leave of those whose parents have died.
     command.args(["--net", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"]);
     command
-        .args(["sh", "-c", "ip link set lo up && \"$0\" \"$@\"; exit $?"])
+        .args(["sh", "-c", "PATH=$PATH:/usr/sbin:/sbin ip link set lo up && \"$0\" \"$@\"; exit $?"])
         .arg(std::env::current_exe().unwrap());
     command.args([test, "--exact", "--nocapture"]).env(INSIDE, "yes").kill_on_drop(true);
     let status = command.status().await.unwrap();
