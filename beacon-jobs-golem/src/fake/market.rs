@@ -129,7 +129,7 @@ impl Shared {
         let refused = {
             let state = self.state();
             let is_told = state.agreements.get(&id).is_some_and(|it| it.told);
-            let refused = match state.agreements.get(&id).map(|it| it.state) {
+            match state.agreements.get(&id).map(|it| it.state) {
                 None => Some(error(404, format!("Agreement [{id}] not found."))),
                 // The provider takes it for over, and the daemon can do nothing about that.
                 Some("Approved") if is_told => {
@@ -141,8 +141,7 @@ impl Shared {
                 Some(now) => {
                     Some(error(410, format!("Can't update Agreement state from {now} to Terminated")))
                 }
-            };
-            refused
+            }
         };
         if let Some(refused) = refused {
             return refused;
