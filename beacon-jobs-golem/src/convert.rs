@@ -94,7 +94,12 @@ pub(crate) fn outputs(results: &[CommandResult]) -> Value {
 pub(crate) fn failure(results: &[CommandResult], commands: &[Command]) -> Option<ExecuteError> {
     let failed = results.iter().find(|result| result.result != "Ok")?;
     let said = failed.message.as_deref().map(one_line).filter(|said| !said.is_empty());
-    let said = said.unwrap_or_else(|| "the provider does not say why".to_owned());
+    let mut said = said.unwrap_or_else(|| "the provider does not say why".to_owned());
+    // The provider itself says no more than the exit code.
+    let stderr = failed.stderr.as_ref().and_then(Value::as_str).unwrap_or_default();
+    if let Some(line) = stderr.lines().map(one_line).rfind(|line| !line.is_empty()) {
+        said = format!("{said}: {line}");
+    }
     let error = match failed.index.checked_sub(PRELUDE) {
         None => {
             let what = if failed.index == 0 { "deploy" } else { "start" };

@@ -40,6 +40,11 @@ impl CallError {
         Self { call, answer, message: one_line(message.as_ref()), source: None }
     }
 
+    /// One that has not been answered yet.
+    pub(crate) fn late(call: &'static str) -> Self {
+        Self::new(call, Answer::Late, "")
+    }
+
     /// A refusal, whose text stands in the body in one of three forms: `{"message"}`, problem details, or
     /// bare text, which may be a JSON string.
     pub(crate) fn refused(call: &'static str, status: u16, body: &str) -> Self {

@@ -52,7 +52,7 @@ const SPARE: Duration = Duration::from_secs(600);
 /// The output holds what each command brought, who ran it, and what it cost:
 ///
 /// ```json
-/// {"results": [{"ok": true, "stdout": null, "stderr": null}, {"ok": true, "stdout": "3 9 21\n", "stderr": ""}],
+/// {"results": [{"ok": true, "stdout": null, "stderr": null}, {"ok": true, "stdout": "3 9 21\n", "stderr": null}],
 ///  "provider": {"id": "0x…", "name": "…"}, "agreement": "…",
 ///  "cost": {"amount": "0.0123", "platform": "erc20-polygon-glm", "state": "accepted", "invoice": "…"}}
 /// ```

@@ -7,6 +7,7 @@ use beacon_jobs::executor::ExecuteError;
 use beacon_jobs::job::FailureKind;
 use serde::Serialize;
 use time::OffsetDateTime;
+use tokio::sync::oneshot;
 
 use crate::client::{Agreement, Document, Kind};
 use crate::convert::ALLOCATION;
@@ -14,8 +15,8 @@ use crate::deal::{Deal, same_microsecond};
 use crate::error::CallError;
 use crate::executor::Inner;
 
-/// How long the daemon may take to tell a provider that an agreement has ended.
-pub(crate) const TERMINATE_LIMIT: Duration = Duration::from_secs(5);
+/// How long is waited for the daemon to tell a provider that an agreement has ended.
+const TERMINATE_LIMIT: Duration = Duration::from_secs(5);
 /// Bills are looked for from a little before the deal was made: clocks differ.
 const BEFORE: Duration = Duration::from_secs(600);
 
@@ -123,13 +124,12 @@ impl Inner {
     }
 
     /// Ends the agreement where it has not ended, and waits for its invoice.
-    async fn settle(&self, tail: &Tail, limit: Duration) -> Option<Cost> {
+    async fn settle(self: &Arc<Self>, tail: &Tail, limit: Duration) -> Option<Cost> {
         let give_up = self.clock().uptime() + limit;
         let mut has_ended = false;
         loop {
             if !has_ended {
-                let why = "the work is over";
-                let ended = self.client.terminate(&tail.agreement, why, TERMINATE_LIMIT).await;
+                let ended = self.end_agreement(&tail.agreement, "the work is over").await;
                 // 410 where it has ended before, and 409 where the provider has never heard of it.
                 has_ended = ended.is_ok() || self.has_ended(&tail.agreement).await;
             }
@@ -143,6 +143,30 @@ impl Inner {
                 return None;
             }
             self.clock().sleep(self.limits.poll.min(give_up - now)).await;
+        }
+    }
+
+    /// Ends an approved agreement. The daemon tells the provider, which may take any time, and writes it down only then: where
+    /// nobody waits for that any more it never does, and cannot end the agreement again. So a request
+    /// whose answer does not come now goes on, for as long as the provider may work without us.
+    pub(crate) async fn end_agreement(
+        self: &Arc<Self>,
+        agreement: &str,
+        why: &'static str,
+    ) -> Result<(), CallError> {
+        let (tell, told) = oneshot::channel();
+        let (inner, id) = (Arc::clone(self), agreement.to_owned());
+        let limit = self.limits.note_interval + self.limits.accept_timeout;
+        self.in_background(format!("the end of {agreement}"), async move {
+            let answer = inner.client.terminate(&id, why, limit.max(TERMINATE_LIMIT)).await;
+            // Who asked may have gone on.
+            let _ = tell.send(answer);
+        });
+        tokio::select! {
+            biased;
+            // It is not told where an earlier request is still under way.
+            told = told => told.unwrap_or_else(|_| Err(CallError::late("TerminateAgreement"))),
+            () = self.clock().sleep(TERMINATE_LIMIT) => Err(CallError::late("TerminateAgreement")),
         }
     }
 

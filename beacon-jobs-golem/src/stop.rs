@@ -13,7 +13,7 @@ use crate::convert::SESSION;
 use crate::deal::{Deal, Phase};
 use crate::error::CallError;
 use crate::executor::Inner;
-use crate::pay::{Leftover, TERMINATE_LIMIT, is_over, owes_nothing};
+use crate::pay::{Leftover, is_over, owes_nothing};
 
 /// How soon an open stop is looked at again, and how late at most.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
@@ -59,7 +59,7 @@ struct ActivitySeen {
     id: String,
     /// The provider has said that it ended.
     destroyed: bool,
-    /// What it used, by the agreement's counters.
+    /// What it had used when it was told to end, by the agreement's counters.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     usage: Value,
 }
@@ -212,7 +212,7 @@ impl Inner {
     }
 
     /// Destroys the activities of an agreement, terminates it, and tells how much of that is shown.
-    async fn end(&self, deal: &Deal, agreement: &mut Agreement, evidence: &mut Evidence) -> Level {
+    async fn end(self: &Arc<Self>, deal: &Deal, agreement: &mut Agreement, evidence: &mut Evidence) -> Level {
         let id = agreement.agreement_id.clone();
         // What no provider has approved has no activity.
         if owes_nothing(&agreement.state) || agreement.state == "Proposal" {
@@ -231,8 +231,9 @@ impl Inner {
         }
         let mut seen = Vec::new();
         for activity in activities {
-            let destroyed = self.destroy(&activity, evidence).await;
-            let usage = if destroyed { self.client.usage(&activity).await.ok() } else { None };
+            // Of what has ended the daemon tells what it was told before, which may be nothing.
+            let usage = self.client.usage(&activity);
+            let (usage, destroyed) = tokio::join!(usage, self.destroy(&activity, evidence));
             let usage = usage.map(|mut usage| usage["currentUsage"].take()).unwrap_or_default();
             seen.push(ActivitySeen { id: activity, destroyed, usage });
         }
@@ -267,12 +268,12 @@ impl Inner {
         }
     }
 
-    async fn terminate(&self, agreement: &mut Agreement, evidence: &mut Evidence) -> bool {
+    async fn terminate(self: &Arc<Self>, agreement: &mut Agreement, evidence: &mut Evidence) -> bool {
         if is_over(&agreement.state) {
             return true;
         }
         let id = &agreement.agreement_id;
-        if let Err(error) = self.client.terminate(id, WHY, TERMINATE_LIMIT).await {
+        if let Err(error) = self.end_agreement(id, WHY).await {
             // Another may have ended it meanwhile.
             match self.client.agreement(id).await {
                 Ok(now) => agreement.state = now.state,

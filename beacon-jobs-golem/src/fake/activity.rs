@@ -26,9 +26,14 @@ impl Shared {
                 let ours = state.activities.iter().filter(|(_, it)| it.known && it.agreement == agreement);
                 ok(ours.map(|(id, _)| json!(id)).collect())
             }
-            "GetUsage" => match state.activities.get(asked.id(3)) {
-                Some(it) if it.known => ok(json!({ "currentUsage": [1.5, 2.5], "timestamp": 1_700_000_000 })),
-                _ => unknown(asked.id(3)),
+            "GetUsage" => match state.activities.get_mut(asked.id(3)).filter(|it| it.known) {
+                Some(it) => {
+                    // Of what has ended the daemon tells what it has on record.
+                    it.usage_asked |= it.alive;
+                    let usage = it.usage_asked.then_some([1.5, 2.5]);
+                    ok(json!({ "currentUsage": usage, "timestamp": 1_700_000_000 }))
+                }
+                None => unknown(asked.id(3)),
             },
             _ => {
                 let id = asked.id(3).to_owned();
@@ -77,6 +82,7 @@ impl Shared {
                     alive: true,
                     known: !late,
                     ending: false,
+                    usage_asked: false,
                     computes: late,
                     batches: std::collections::BTreeMap::new(),
                     reason: None,

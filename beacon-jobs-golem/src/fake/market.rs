@@ -126,28 +126,50 @@ impl Shared {
 
     pub(super) async fn terminate(self: &Arc<Self>, asked: &Asked) -> Answer {
         let id = asked.id(3).to_owned();
-        let (refused, frozen) = {
+        let refused = {
             let state = self.state();
-            let refused = match state.agreements.get(&id).map(|it| it.state) {
+            let is_told = state.agreements.get(&id).is_some_and(|it| it.told);
+            match state.agreements.get(&id).map(|it| it.state) {
                 None => Some(error(404, format!("Agreement [{id}] not found."))),
+                // The provider takes it for over, and the daemon can do nothing about that.
+                Some("Approved") if is_told => {
+                    let why = "Protocol error while terminating: Remote Terminate: Can't finish operation on Agreement";
+                    Some(error(500, format!("{why} [P-{id}] due to internal error.")))
+                }
                 Some("Approved") => None,
                 Some("Proposal") => Some(error(409, "Can't terminate Agreement in state Proposal")),
                 Some(now) => {
                     Some(error(410, format!("Can't update Agreement state from {now} to Terminated")))
                 }
-            };
-            (refused, state.behaviour.frozen)
+            }
         };
         if let Some(refused) = refused {
             return refused;
         }
-        if frozen {
-            // The daemon itself waits without a limit.
-            return std::future::pending().await;
+        // The daemon waits for the provider without a limit. What it has sent arrives, also when nobody waits for
+        // the answer any more; then it is not written down here.
+        let (shared, told) = (Arc::clone(self), id.clone());
+        let arrives = tokio::spawn(async move {
+            shared.once(|state| (!state.behaviour.frozen).then_some(())).await;
+            shared.end_at_provider(&told);
+        });
+        if let Err(panic) = arrives.await {
+            return error(500, panic.to_string());
         }
-        self.end_agreement(&id, "Terminated");
+        if let Some(agreement) = self.state().agreements.get_mut(&id) {
+            agreement.state = "Terminated";
+        }
         ok(Value::Null)
     }
+}
+
+/// Whether an offer has what is demanded of the properties that all offers have here.
+fn fits(properties: &Map<String, Value>, constraints: &str) -> bool {
+    let terms = constraints.split(['(', ')']).filter_map(|term| term.split_once('='));
+    let differs = |(name, value): (&str, &str)| {
+        properties.get(name).and_then(Value::as_str).is_some_and(|offered| offered != value && value != "*")
+    };
+    !terms.into_iter().any(differs)
 }
 
 impl State {
@@ -156,11 +178,16 @@ impl State {
         for offered in self.behaviour.offers.clone() {
             let properties = object(&json!({
                 "golem.node.id.name": offered.name,
+                "golem.node.debug.subnet": "public",
                 "golem.runtime.name": "vm",
                 "golem.com.pricing.model": "linear",
                 "golem.com.pricing.model.linear.coeffs": offered.price,
                 "golem.com.usage.vector": ["golem.usage.cpu_sec", "golem.usage.duration_sec"],
             }));
+            let demanded = self.demands.get(demand).map(|it| &*it.constraints).unwrap_or_default();
+            if !fits(&properties, demanded) {
+                continue;
+            }
             let proposal = Proposal {
                 demand: demand.to_owned(),
                 provider: offered.provider,
@@ -225,6 +252,7 @@ impl State {
         let agreement = format!("{order:064x}");
         let made = Agreement {
             state: "Proposal",
+            told: false,
             session: None,
             provider: proposal.provider,
             offer: proposal.properties,

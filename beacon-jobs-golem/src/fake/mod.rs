@@ -26,7 +26,8 @@ pub use self::faults::Fault;
 use self::state::State;
 use crate::config::Config;
 
-const APPKEY: &str = "key-of-the-fake";
+/// The app key that the daemon knows.
+pub const APPKEY: &str = "key-of-the-fake";
 /// The node id of the daemon.
 const IDENTITY: &str = "0x00000000000000000000000000000000000f00d1";
 
@@ -37,7 +38,7 @@ pub enum Work {
     Prints(String),
     /// Prints its arguments, each on a line, and ends.
     Echoes,
-    /// Ends with an error that says this.
+    /// Complains of this on its standard error, and ends with code 1.
     Fails(String),
     /// Goes on until it is ended.
     GoesOn,
@@ -125,7 +126,7 @@ impl Default for Behaviour {
             deploy_after: Duration::from_millis(20),
             image: None,
             create_is_late: false,
-            end_after: Duration::ZERO,
+            end_after: Duration::from_millis(20),
             frozen: false,
             agent_is_dead: false,
             half_way: false,
@@ -159,7 +160,7 @@ pub struct AgreementRecord {
 pub struct Yagna {
     shared: Arc<Shared>,
     address: SocketAddr,
-    server: JoinHandle<()>,
+    server: Mutex<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -191,12 +192,37 @@ impl Yagna {
             changed: Notify::new(),
             clock: SystemClock,
         });
-        let router = service::router(Arc::clone(&shared));
-        let server = tokio::spawn(async move {
-            // It ends by being aborted.
-            let _ = axum::serve(listener, router).await;
-        });
+        let server = Mutex::new(serve(&shared, listener));
         Ok(Self { shared, address, server })
+    }
+
+    /// Ends the daemon as SIGKILL does: nobody is answered any more, what it was doing stays undone, and what is on
+    /// record stays so. The provider goes on.
+    pub fn kill(&self) {
+        self.server().abort();
+        self.shared.state().is_down = true;
+        self.shared.changed.notify_waiters();
+    }
+
+    /// Starts the daemon again, at the same address and with its records.
+    ///
+    /// # Errors
+    /// When the port is not free any more.
+    ///
+    /// # Cancellation safety
+    /// Dropping the future leaves it down.
+    pub async fn restart(&self) -> std::io::Result<()> {
+        let dead = std::mem::replace(&mut *self.server(), tokio::spawn(async {}));
+        // Its port is free when it is gone.
+        let _ = dead.await;
+        let listener = TcpListener::bind(self.address).await?;
+        self.shared.state().is_down = false;
+        *self.server() = serve(&self.shared, listener);
+        Ok(())
+    }
+
+    fn server(&self) -> MutexGuard<'_, JoinHandle<()>> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where it listens.
@@ -208,7 +234,7 @@ impl Yagna {
     /// A configuration whose key it knows.
     #[must_use]
     pub fn config(&self) -> Config {
-        config(&self.url())
+        Config::new(APPKEY).with_api_url(self.url())
     }
 
     /// Makes commands with this entry point do this, in runtimes to come.
@@ -314,14 +340,16 @@ impl Yagna {
     }
 }
 
-/// A configuration for a daemon of another process, by its [`url`](Yagna::url).
-#[must_use]
-pub fn config(url: &str) -> Config {
-    Config::new(APPKEY).with_api_url(url)
-}
-
 impl Drop for Yagna {
     fn drop(&mut self) {
-        self.server.abort();
+        self.server().abort();
     }
+}
+
+fn serve(shared: &Arc<Shared>, listener: TcpListener) -> JoinHandle<()> {
+    let router = service::router(Arc::clone(shared));
+    tokio::spawn(async move {
+        // It ends by being aborted.
+        let _ = axum::serve(listener, router).await;
+    })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 use serde_json::Value;
 
-use super::state::Bill;
+use super::state::{Bill, Failed};
 use super::{Shared, Work};
 
 impl Shared {
@@ -39,7 +39,7 @@ impl Shared {
                 } else {
                     Ok(String::new())
                 };
-                script.push(&result, &now);
+                script.push(result, &now);
             }
         }
         state.begun += usize::from(begins);
@@ -54,7 +54,7 @@ impl Shared {
         for (id, activity) in state.activities.iter_mut().filter(|(_, it)| it.alive) {
             for (name, batch) in activity.batches.iter_mut().filter(|(_, batch)| batch.goes_on) {
                 batch.goes_on = false;
-                batch.push(&Ok("done\n".to_owned()), &now);
+                batch.push(Ok("done\n".to_owned()), &now);
                 activity.computes = false;
                 on.push((id.clone(), name.clone()));
             }
@@ -85,11 +85,19 @@ impl Shared {
         });
     }
 
-    /// Ends an agreement, with what runs under it; its invoice follows.
+    /// Ends an agreement at both sides.
     pub(super) fn end_agreement(self: &Arc<Self>, id: &str, state_now: &'static str) {
+        if let Some(agreement) = self.state().agreements.get_mut(id) {
+            agreement.state = state_now;
+        }
+        self.end_at_provider(id);
+    }
+
+    /// Ends an agreement at the provider, with what runs under it; its invoice follows.
+    pub(super) fn end_at_provider(self: &Arc<Self>, id: &str) {
         let mut state = self.state();
         if let Some(agreement) = state.agreements.get_mut(id) {
-            agreement.state = state_now;
+            agreement.told = true;
         }
         let is_dead = state.behaviour.agent_is_dead;
         let ours = state.activities.iter().filter(|(_, it)| it.agreement == id);
@@ -102,7 +110,9 @@ impl Shared {
         for activity in &activities {
             self.end_activity(activity, "the agreement was terminated");
         }
-        if !activities.is_empty() {
+        // The daemon takes no bill for an activity that it does not know of.
+        let is_known = |id: &String| self.state().activities.get(id).is_some_and(|it| it.known);
+        if !activities.is_empty() && activities.iter().all(is_known) {
             self.send_invoice(id, activities);
         }
     }
@@ -188,11 +198,15 @@ impl Shared {
     }
 }
 
-fn deploy(wanted: Option<&str>, image: Option<&str>) -> Result<String, String> {
+fn deploy(wanted: Option<&str>, image: Option<&str>) -> Result<String, Failed> {
     let hash = |package: &str| package.split(':').nth(2).map(str::to_owned);
     match (wanted.and_then(hash), image) {
         (Some(wanted), Some(image)) if wanted != image => {
-            Err(format!("Deploy error: invalid image hash: expected {wanted}, calculated {image}"))
+            let why = format!("calculated hash {image} differs from the expected one {wanted}");
+            let message = format!(
+                "Local service error: Transfer error: Incorrect hash provided or downloaded image is corrupted: {why}"
+            );
+            Err(Failed { message, stderr: String::new() })
         }
         _ => Ok(String::new()),
     }
@@ -202,15 +216,19 @@ fn deploy(wanted: Option<&str>, image: Option<&str>) -> Result<String, String> {
 fn result_of(
     run: &Value,
     programs: &std::collections::HashMap<String, Work>,
-) -> Option<Result<String, String>> {
+) -> Option<Result<String, Failed>> {
+    let exited = |code: u8, said: String| Failed {
+        message: format!("ExeScript command exited with code {code}"),
+        stderr: said,
+    };
     let entry_point = run["entry_point"].as_str().unwrap_or_default();
     let args = run["args"].as_array().cloned().unwrap_or_default();
     let words = args.iter().filter_map(Value::as_str).map(|word| format!("{word}\n"));
     match programs.get(entry_point) {
         Some(Work::Prints(text)) => Some(Ok(text.clone())),
         Some(Work::Echoes) => Some(Ok(words.collect())),
-        Some(Work::Fails(said)) => Some(Err(said.clone())),
+        Some(Work::Fails(said)) => Some(Err(exited(1, format!("{said}\n")))),
         Some(Work::GoesOn) => None,
-        None => Some(Err(format!("ExeScript command exited with code 127: {entry_point}: not found"))),
+        None => Some(Err(exited(127, format!("{entry_point}: not found\n")))),
     }
 }

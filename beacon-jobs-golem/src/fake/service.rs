@@ -63,6 +63,15 @@ async fn handle(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let dies = shared.once(|state| state.is_down.then_some(()));
+    tokio::select! {
+        biased;
+        () = dies => broken(),
+        response = answer(Arc::clone(&shared), method, uri, headers, body) => response,
+    }
+}
+
+async fn answer(shared: Arc<Shared>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let key = headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok()).unwrap_or_default();
     if key != format!("Bearer {APPKEY}") {
         return (StatusCode::UNAUTHORIZED, "Invalid application key").into_response();
@@ -210,21 +219,26 @@ impl Shared {
         hold: Duration,
         there: impl Fn(&mut super::State) -> Option<T> + Send + Sync,
     ) -> Option<T> {
-        let found = async {
-            loop {
-                let changed = self.changed.notified();
-                tokio::pin!(changed);
-                changed.as_mut().enable();
-                if let Some(found) = there(&mut self.state()) {
-                    return found;
-                }
-                changed.await;
-            }
-        };
         tokio::select! {
             biased;
-            found = found => Some(found),
+            found = self.once(there) => Some(found),
             () = self.clock.sleep(hold) => None,
+        }
+    }
+
+    /// Waits until `there` finds something.
+    pub(super) async fn once<T: Send>(
+        &self,
+        there: impl Fn(&mut super::State) -> Option<T> + Send + Sync,
+    ) -> T {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(found) = there(&mut self.state()) {
+                return found;
+            }
+            changed.await;
         }
     }
 

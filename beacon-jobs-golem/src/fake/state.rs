@@ -40,6 +40,8 @@ pub(super) struct Proposal {
 #[derive(Debug)]
 pub(super) struct Agreement {
     pub(super) state: &'static str,
+    /// The provider has heard of its end.
+    pub(super) told: bool,
     pub(super) session: Option<String>,
     pub(super) provider: String,
     pub(super) offer: Map<String, Value>,
@@ -56,6 +58,8 @@ pub(super) struct Activity {
     pub(super) known: bool,
     /// It was told to end.
     pub(super) ending: bool,
+    /// The daemon has asked the provider what it used.
+    pub(super) usage_asked: bool,
     pub(super) computes: bool,
     pub(super) batches: BTreeMap<String, Batch>,
     pub(super) reason: Option<String>,
@@ -90,6 +94,8 @@ pub(super) struct State {
     pub(super) activities: BTreeMap<String, Activity>,
     pub(super) bills: BTreeMap<String, Bill>,
     pub(super) begun: usize,
+    /// Its process is dead.
+    pub(super) is_down: bool,
     pub(super) stuck: usize,
     pub(super) received: HashMap<&'static str, usize>,
     named: u64,
@@ -131,22 +137,28 @@ impl State {
     }
 }
 
+/// What an exe-unit says of a command that failed, and what the command itself said.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) message: String,
+    pub(super) stderr: String,
+}
+
 impl Batch {
-    /// Writes down what became of a command; tells whether the batch is over.
-    pub(super) fn push(&mut self, result: &Result<String, String>, at: &str) -> bool {
+    /// Writes down what became of a command. An output that is empty is none, as an exe-unit has it.
+    pub(super) fn push(&mut self, result: Result<String, Failed>, at: &str) {
         let index = self.results.len();
         let last = index + 1 == self.commands.len() || result.is_err();
-        self.results.push(match result {
-            Ok(stdout) => json!({
-                "index": index, "eventDate": at, "result": "Ok", "stdout": stdout, "stderr": "",
-                "message": null, "isBatchFinished": last,
-            }),
-            Err(said) => json!({
-                "index": index, "eventDate": at, "result": "Error", "stdout": null, "stderr": said,
-                "message": said, "isBatchFinished": last,
-            }),
-        });
-        last
+        let outcome = if result.is_ok() { "Ok" } else { "Error" };
+        let (stdout, stderr, message) = match result {
+            Ok(stdout) => (stdout, String::new(), None),
+            Err(failed) => (String::new(), failed.stderr, Some(failed.message)),
+        };
+        let [stdout, stderr] = [stdout, stderr].map(|said| Some(said).filter(|said| !said.is_empty()));
+        self.results.push(json!({
+            "index": index, "eventDate": at, "result": outcome, "stdout": stdout, "stderr": stderr,
+            "message": message, "isBatchFinished": last,
+        }));
     }
 
     pub(super) fn is_over(&self) -> bool {

@@ -9,10 +9,10 @@ use beacon_jobs::stop::StopState;
 use beacon_jobs::store::ExecutionPage;
 use beacon_jobs::store::sqlite::SqliteStore;
 use beacon_jobs::{JobId, Jobs, Settled};
-use beacon_jobs_golem::fake::{Fault, Work, Yagna};
+use beacon_jobs_golem::fake::{APPKEY, Fault, Work, Yagna};
 use serde_json::json;
 
-use crate::node;
+use crate::node::{self, Server};
 use crate::point::{Point, Side, When};
 
 const LOOK: Duration = Duration::from_millis(5);
@@ -49,8 +49,13 @@ impl Bed {
         self.jobs.cancel(id, &request).await.unwrap();
     }
 
+    fn server(&self) -> Server {
+        let second = Duration::from_secs(1);
+        Server { url: self.yagna.url(), key: APPKEY.to_owned(), start_deadline: second }
+    }
+
     pub(crate) async fn runner(&self) -> JobRunner {
-        node::runner(&self.jobs, &self.yagna.config()).await
+        node::runner(&self.jobs, &self.server()).await
     }
 
     /// Makes a point of the daemon the place where the next call stays.
@@ -63,7 +68,7 @@ impl Bed {
 
     /// Runs a node until it is dead by this point; meanwhile something else is done.
     pub(crate) async fn run_and_kill(&self, point: Point, meanwhile: impl Future<Output = ()>) {
-        let mut node = node::start(&self.file, &self.yagna.url(), point);
+        let mut node = node::start(&self.file, &self.server(), point);
         meanwhile.await;
         if point.side == Side::Provider {
             self.yagna.until(|yagna| yagna.stuck() > 0).await;

@@ -18,14 +18,27 @@ use crate::point::{Point, Side, When};
 
 const STORE: &str = "BEACON_TEST_STORE";
 const SERVER: &str = "BEACON_TEST_SERVER";
+const KEY: &str = "BEACON_TEST_KEY";
+const START: &str = "BEACON_TEST_START_MS";
 const DIES: &str = "BEACON_TEST_DIES";
 
+/// The daemon that a node uses.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) key: String,
+    /// How long what begins something may be on its way there.
+    pub(crate) start_deadline: Duration,
+}
+
 /// Starts a node that dies at a point of its store. A point of the provider kills it from outside.
-pub(crate) fn start(store: &Path, server: &str, point: Point) -> Child {
+pub(crate) fn start(store: &Path, server: &Server, point: Point) -> Child {
     let mut node = Command::new(std::env::current_exe().unwrap());
     node.args(["node::the_node_that_dies", "--exact", "--ignored", "--nocapture"])
         .env(STORE, store)
-        .env(SERVER, server)
+        .env(SERVER, &server.url)
+        .env(KEY, &server.key)
+        .env(START, server.start_deadline.as_millis().to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -37,15 +50,16 @@ pub(crate) fn start(store: &Path, server: &str, point: Point) -> Child {
 }
 
 /// A runner with short limits.
-pub(crate) async fn runner(jobs: &Jobs, config: &Config) -> JobRunner {
+pub(crate) async fn runner(jobs: &Jobs, server: &Server) -> JobRunner {
     let mut options = RunnerOptions::default();
     options.poll = Duration::from_millis(100);
     options.max_stop_pause = Duration::from_millis(300);
-    let executor = GolemExecutor::builder(config)
-        .with_start_deadline(Duration::from_secs(1))
+    let config = Config::new(server.key.clone()).with_api_url(server.url.clone());
+    let executor = GolemExecutor::builder(&config)
+        .with_start_deadline(server.start_deadline)
         .with_offers(Duration::from_secs(20), Duration::ZERO)
         .with_confirm_limit(Duration::from_secs(4))
-        .with_destroy_limit(Duration::from_millis(500))
+        .with_destroy_limit(server.start_deadline / 2)
         .with_poll(Duration::from_millis(20))
         .with_invoices(Duration::from_secs(5), Duration::from_secs(5));
     let executor = executor.build().unwrap();
@@ -103,7 +117,12 @@ impl StoreHooks for Dies {
 #[tokio::test]
 #[ignore = "started and killed by the other tests"]
 async fn the_node_that_dies() {
-    let (Ok(store), Ok(server)) = (std::env::var(STORE), std::env::var(SERVER)) else { return };
+    let set = |name: &str| std::env::var(name).ok();
+    let (Some(store), Some(url), Some(key), Some(start)) = (set(STORE), set(SERVER), set(KEY), set(START))
+    else {
+        return;
+    };
+    let server = Server { url, key, start_deadline: Duration::from_millis(start.parse().unwrap()) };
     let at = std::env::var(DIES).ok().map(|text| {
         let parts: Vec<_> = text.split(':').collect();
         let when = if parts[0] == "Before" { When::Before } else { When::After };
@@ -111,7 +130,6 @@ async fn the_node_that_dies() {
     });
     let store: Arc<dyn JobStore> = Arc::new(SqliteStore::open(store).await.unwrap());
     let jobs = Jobs::new(HookedStore::new(store, Dies { at, calls: AtomicU32::new(0) }));
-    let config = beacon_jobs_golem::fake::config(&server);
-    let _runner = runner(&jobs, &config).await;
+    let _runner = runner(&jobs, &server).await;
     std::future::pending::<()>().await;
 }

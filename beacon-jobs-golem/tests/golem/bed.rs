@@ -23,6 +23,15 @@ pub(crate) struct Bed {
     pub(crate) jobs: Jobs,
 }
 
+/// A daemon with a program of each kind.
+pub(crate) async fn yagna() -> Yagna {
+    let yagna = Yagna::start().await.unwrap();
+    yagna.install("echo", Work::Echoes);
+    yagna.install("fail", Work::Fails("no such model".to_owned()));
+    yagna.install("go_on", Work::GoesOn);
+    yagna
+}
+
 pub(crate) fn input(program: &str) -> Value {
     json!({
         "runtime": { "name": "vm" },
@@ -33,11 +42,7 @@ pub(crate) fn input(program: &str) -> Value {
 
 impl Bed {
     pub(crate) async fn new() -> Self {
-        let yagna = Yagna::start().await.unwrap();
-        yagna.install("echo", Work::Echoes);
-        yagna.install("fail", Work::Fails("no such model".to_owned()));
-        yagna.install("go_on", Work::GoesOn);
-        Self { yagna, jobs: Jobs::new(MemoryStore::new()) }
+        Self { yagna: yagna().await, jobs: Jobs::new(MemoryStore::new()) }
     }
 
     /// An executor whose limits are short.

@@ -83,7 +83,7 @@ async fn a_bad_image_hash() {
     asked["runtime"] = json!({ "image": image });
     let (kind, message, _) = fails(&bed, bed.executor(), asked).await;
     assert_eq!(kind, FailureKind::Provider);
-    assert!(message.contains("could not deploy") && message.contains("invalid image hash"), "{message}");
+    assert!(message.contains("could not deploy") && message.contains("Incorrect hash"), "{message}");
     assert_eq!(bed.yagna.begun(), 0);
 }
 
@@ -94,7 +94,7 @@ async fn a_command_that_fails_is_named_with_what_it_said() {
     asked["commands"].as_array_mut().unwrap().push(json!({ "run": { "entry_point": "fail" } }));
     let (kind, message, attempts) = fails(&bed, bed.executor(), asked).await;
     assert_eq!((kind, attempts), (FailureKind::Failed, 2));
-    assert_eq!(message, "commands[1] (run fail) failed: no such model");
+    assert_eq!(message, "commands[1] (run fail) failed: ExeScript command exited with code 1: no such model");
 }
 
 #[tokio::test]

@@ -60,6 +60,8 @@ async fn a_half_way_state_is_no_end() {
 async fn an_orphan_of_a_late_creation_ends_with_its_agreement_and_is_not_confirmed() {
     let bed = Bed::new().await;
     let quick = bed.executor().with_confirm_limit(Duration::from_secs(2));
+    // No bill comes for it.
+    let quick = quick.with_invoices(Duration::from_millis(100), Duration::from_millis(500));
     let _runner = bed.runner_with(quick).await;
     bed.yagna.behave(|behaviour| behaviour.create_is_late = true);
     let id = bed.submit(input("go_on")).await;
@@ -107,7 +109,9 @@ async fn an_agreement_that_is_terminated_while_its_activity_lives_is_no_more_tha
 #[tokio::test]
 async fn a_terminate_without_an_answer_holds_up_no_stop() {
     let bed = Bed::new().await;
-    let _runner = bed.runner().await;
+    // For so long the request is given a chance.
+    let second = Duration::from_secs(1);
+    let _runner = bed.runner_with(bed.executor().with_debit_notes(second, second)).await;
     let id = bed.computing().await;
     bed.yagna.inject("TerminateAgreement", 1, Fault::Stalls);
     bed.cancel(&id).await;

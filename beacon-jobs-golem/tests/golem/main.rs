@@ -7,6 +7,9 @@ mod errors;
 mod fuzz;
 mod hostile;
 mod money;
+#[path = "../scenarios/mod.rs"]
+mod scenarios;
 mod secrets;
+mod shared;
 mod submit;
 mod watch;

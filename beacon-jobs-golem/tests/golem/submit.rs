@@ -25,8 +25,8 @@ async fn commands_arrive_and_outputs_come_back_with_what_they_cost() {
         output,
         json!({
             "results": [
-                { "ok": true, "stdout": "one\ntwo\n", "stderr": "" },
-                { "ok": true, "stdout": "", "stderr": "" },
+                { "ok": true, "stdout": "one\ntwo\n", "stderr": null },
+                { "ok": true, "stdout": null, "stderr": null },
             ],
             "provider": { "id": "0xprovider", "name": "0xprovider-by-name" },
             "agreement": agreement.id,
