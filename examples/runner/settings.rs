@@ -6,6 +6,7 @@ use std::time::Duration;
 use beacon_jobs::runner::RunnerOptions;
 use beacon_jobs_http::CancelPolicy;
 
+use crate::beacon_v1;
 use crate::cli::{AuthWay, ExecutorName, ProcessFor, ServeArgs};
 use crate::executors::{self, Executors, Variables};
 use crate::exit::Exit;
@@ -55,6 +56,8 @@ pub(crate) struct ApiSettings {
     pub(crate) process_for: ProcessFor,
     pub(crate) max_body: usize,
     pub(crate) cors_origins: Vec<String>,
+    /// Absent unless a portal of that version is answered, too.
+    pub(crate) beacon_v1: Option<beacon_v1::Settings>,
 }
 
 impl Settings {
@@ -141,6 +144,7 @@ impl ApiSettings {
             process_for: args.process_for,
             max_body: args.max_body.0,
             cors_origins: args.cors_origins,
+            beacon_v1: beacon_v1::Settings::from_args(&args.beacon_v1, open)?,
         })
     }
 
