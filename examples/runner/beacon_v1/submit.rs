@@ -1,5 +1,7 @@
 //! Taking jobs in.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -100,33 +102,40 @@ async fn take(
     };
     let Prepared { submission, is_signed, key, facts } =
         prepared.map_err(|error| Refusal::internal(&error))??;
+    let owner = submission.owner.clone();
     // The store has one key for each job. A signature's comes first: it must hold against everybody.
-    if let (true, Some(key)) = (is_signed, key)
-        && let Some(id) = known_by(&shared, &submission.owner, key).await?
-        && id != submission.id
+    if let (true, Some(key)) = (is_signed, &key)
+        && let Some(first) = known_by(&shared, &owner, key).await?
     {
-        return Ok((Taken { id, by_key: true }, facts));
+        return Ok((Taken { id: first, by_key: true }, facts));
     }
     // To its end even when the client hangs up.
+    let store = Arc::clone(shared.jobs.store());
     let submitted = async move {
-        let submitted = shared.jobs.store().submit(&submission).await;
-        (submission.id, submission.idempotency_key.is_some(), submitted)
+        let submitted = store.submit(&submission).await;
+        (submission.id, submitted)
     };
-    let (id, has_key, submitted) =
+    let (id, submitted) =
         tokio::spawn(submitted.in_current_span()).await.map_err(|error| Refusal::internal(&error))?;
-    let by_key = has_key && !is_signed;
-    match submitted.map_err(Refusal::from)? {
-        Submitted::Created(id) => Ok((Taken { id, by_key: false }, facts)),
-        Submitted::Existing(first, _) if first == id => Ok((Taken { id, by_key }, facts)),
-        Submitted::Existing(first, _) | Submitted::Conflict(first) if by_key && first != id => {
-            Ok((Taken { id: first, by_key }, facts))
-        }
-        Submitted::Existing(first, _) | Submitted::Conflict(first) if first != id => {
-            let text = "the signature was used for another job; sign the spec anew".to_owned();
-            Err(Wrong::Proof(BadProof { code: "replay_detected", text }))
-        }
-        Submitted::Existing(..) | Submitted::Conflict(_) => Err(Wrong::Taken(id)),
-    }
+    let key = key.filter(|_| !is_signed);
+    let taken = |id: JobId| Ok(Taken { id, by_key: key.is_some() });
+    let taken = match submitted.map_err(Refusal::from)? {
+        Submitted::Created(id) => Ok(Taken { id, by_key: false }),
+        Submitted::Existing(first, _) if first == id => taken(first),
+        Submitted::Existing(first, _) | Submitted::Conflict(first) if first != id => match &key {
+            Some(_) => taken(first),
+            None => {
+                let text = "the signature was used for another job; sign the spec anew".to_owned();
+                Err(Wrong::Proof(BadProof { code: "replay_detected", text }))
+            }
+        },
+        // It has this id. Whether it also has this key is told by its label.
+        Submitted::Existing(..) | Submitted::Conflict(_) => match &key {
+            Some(key) if known_by(&shared, &owner, key).await?.as_ref() == Some(&id) => taken(id),
+            _ => Err(Wrong::Taken(id)),
+        },
+    };
+    Ok((taken?, facts))
 }
 
 /// All that can be refused without a look at the store.
@@ -149,7 +158,7 @@ fn prepare(shared: &Shared, headers: &HeaderMap, body: &[u8], wrapped: bool) -> 
     };
     let key = idempotency_key(headers)?;
     let mut job = wish.into_job(&shared.settings.template);
-    if let (true, Some(key)) = (is_signed, &key) {
+    if let Some(key) = &key {
         job = job.with_label(KEY, key);
     }
     let unique = match &proof.signature {
@@ -174,12 +183,12 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Wrong> {
     Ok(Some(fingerprint(key.as_bytes())))
 }
 
-/// The job of this owner that had this key beside a signature. Two requests at once with one key and
-/// two signatures may both find none.
-async fn known_by(shared: &Shared, owner: &str, key: String) -> Result<Option<JobId>, Refusal> {
+/// The job of this owner that had this key. Two signed requests at once with one key may both find none:
+/// beside a signature the key is a label only.
+async fn known_by(shared: &Shared, owner: &str, key: &str) -> Result<Option<JobId>, Refusal> {
     let filter = JobFilter {
         owner: Some(owner.to_owned()),
-        labels: labels([(KEY, key)]),
+        labels: labels([(KEY, key.to_owned())]),
         limit: 1,
         ..JobFilter::default()
     };

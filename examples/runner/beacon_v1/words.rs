@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 pub(super) const WIRE: (&str, &str) = ("wire", "beacon-v1");
 /// The label with the number that a job's rows begin with.
 pub(super) const ROWS: &str = "v1.rows";
-/// The label with the digest of an `Idempotency-Key` beside a signature.
+/// The label with the digest of an `Idempotency-Key`.
 pub(super) const KEY: &str = "v1.key";
 /// The label of a retry with the job that it is of.
 pub(super) const RETRY_OF: &str = "v1.retry_of";
