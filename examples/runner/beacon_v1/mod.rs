@@ -30,7 +30,9 @@
 //!   job; a label has the former. Should two jobs ever share them, their rows are refused by number.
 //! - **A retry** is a new job of one execution, with the owner of the first: what the core has ended it
 //!   does not begin again. The old row shows `retrying` while that runs, and then what it brought; the
-//!   old job's status stays. A cancel of the old job also cancels its retries.
+//!   old job's status stays. A cancel of the old job also cancels its retries. It needs no signature: it
+//!   repeats what a spec asked for that was taken, three times at most.
+//! - **A region** that is not known is refused, as is one in the wrapper that a signed spec does not name.
 //! - A job completes when `min_success_rate` of all its executions did; `min_regions` is only repeated.
 
 mod cancel;
