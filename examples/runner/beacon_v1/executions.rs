@@ -11,7 +11,7 @@ use super::http::{Named, Row, number};
 use super::jobs::find;
 use super::refusal::{Refusal, json};
 use super::route::Shared;
-use super::rows::{self, receipt};
+use super::rows::{self, Texts, receipt};
 use super::words::{MOST_EXECUTIONS, ROWS, labels, rows_of, split};
 
 /// How many of the newest jobs the list of all rows goes through.
@@ -21,7 +21,7 @@ const MOST_JOBS: u32 = 200;
 pub(super) async fn of_job(State(shared): State<Shared>, Named(id): Named) -> Result<Response, Refusal> {
     let limit = u32::try_from(MOST_EXECUTIONS).unwrap_or(u32::MAX);
     let detail = find(&shared, id.as_ref(), ExecutionPage { offset: 0, limit }).await?;
-    Ok(json(StatusCode::OK, &json!({ "executions": rows::of(&shared.jobs, &detail).await? })))
+    Ok(json(StatusCode::OK, &json!({ "executions": rows::of(&shared.jobs, &detail, Texts::Whole).await? })))
 }
 
 /// Rows of the newest jobs, those of the newest first. Jobs beyond are not counted either.
@@ -39,7 +39,7 @@ pub(super) async fn list(State(shared): State<Shared>, uri: Uri) -> Result<Respo
         }
         let page = ExecutionPage { offset: u32::try_from(skipped).unwrap_or(u32::MAX), limit: wanted };
         if let Some(detail) = shared.jobs.get(&job.id, page).await? {
-            rows.extend(rows::of(&shared.jobs, &detail).await?);
+            rows.extend(rows::of(&shared.jobs, &detail, Texts::Short).await?);
         }
     }
     Ok(json(StatusCode::OK, &json!({ "executions": rows, "limit": limit, "offset": offset, "total": total })))
@@ -48,7 +48,7 @@ pub(super) async fn list(State(shared): State<Shared>, uri: Uri) -> Result<Respo
 /// One row.
 pub(super) async fn details(State(shared): State<Shared>, Row(row): Row) -> Result<Response, Refusal> {
     let detail = find_row(&shared, row).await?;
-    let row = rows::of(&shared.jobs, &detail).await?.into_iter().next();
+    let row = rows::of(&shared.jobs, &detail, Texts::Whole).await?.into_iter().next();
     Ok(json(StatusCode::OK, &row.ok_or_else(no_row)?))
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::http::{Named, number, parameter};
 use super::refusal::{Refusal, json};
 use super::route::Shared;
-use super::rows::{self, time_text};
+use super::rows::{self, Texts, time_text};
 use super::words::{WIRE, job_word, labels};
 
 /// The newest jobs.
@@ -47,7 +47,7 @@ pub(super) async fn show(
     };
     let detail = find(&shared, id.as_ref(), page.unwrap_or(ExecutionPage::NONE)).await?;
     let executions = match page {
-        Some(_) => Value::from(rows::of(&shared.jobs, &detail).await?),
+        Some(_) => Value::from(rows::of(&shared.jobs, &detail, Texts::Short).await?),
         None => Value::Null,
     };
     let body =

@@ -32,6 +32,10 @@
 //!   does not begin again. The old row shows `retrying` while that runs, and then what it brought; the
 //!   old job's status stays. A cancel of the old job also cancels its retries. It needs no signature: it
 //!   repeats what a spec asked for that was taken, three times at most.
+//! - **Texts** are cut after 4 096 characters where many rows are shown; `details` and `executions/all`
+//!   have all of them.
+//! - **What an execution does** is the template of `--v1-template`; `modal.json` beside this file asks
+//!   Modal's web endpoints. What a stranger wrote is never put into a shell's script.
 //! - **A region** that is not known is refused, as is one in the wrapper that a signed spec does not name.
 //! - A job completes when `min_success_rate` of all its executions did; `min_regions` is only repeated.
 
@@ -53,6 +57,8 @@ mod settings;
 mod spec;
 mod submit;
 mod template;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub(crate) use route::beside;

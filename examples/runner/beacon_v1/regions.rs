@@ -31,6 +31,15 @@ impl Region {
         }
     }
 
+    /// What the addresses of web endpoints have of it.
+    pub(super) const fn area(self) -> &'static str {
+        match self {
+            Self::UsEast => "us",
+            Self::EuWest => "eu",
+            Self::AsiaPacific => "apac",
+        }
+    }
+
     /// What the providers behind a router call it.
     pub(super) const fn router(self) -> &'static str {
         match self {

@@ -62,7 +62,7 @@ pub(crate) fn beside(
     }))
 }
 
-fn routes() -> Router<Shared> {
+pub(super) fn routes() -> Router<Shared> {
     let health = || {
         Router::new()
             .route("/health", only(get(health::health)))

@@ -53,11 +53,23 @@ pub(super) fn retry_id(row: u64, number: usize) -> Result<JobId> {
     JobId::new(format!("retry-{row}-{number}"))
 }
 
+/// How much of an answer a row shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Texts {
+    /// Its first characters: a page asks for many rows, and often.
+    Short,
+    /// All of it.
+    Whole,
+}
+
+/// How many characters a short text has.
+const SHORT: usize = 4096;
+
 /// The rows of a page of executions, each with what its newest retry brought.
 ///
 /// # Cancellation safety
 /// Changes nothing.
-pub(super) async fn of(jobs: &Jobs, detail: &JobDetail) -> Result<Vec<Value>> {
+pub(super) async fn of(jobs: &Jobs, detail: &JobDetail, texts: Texts) -> Result<Vec<Value>> {
     let retries = retries(jobs, &detail.job).await?;
     let mut rows = Vec::with_capacity(detail.executions.len());
     for record in &detail.executions {
@@ -66,12 +78,18 @@ pub(super) async fn of(jobs: &Jobs, detail: &JobDetail) -> Result<Vec<Value>> {
             Some(newest) => jobs.get(&newest.id, ExecutionPage { offset: 0, limit: 1 }).await?,
             None => None,
         };
-        rows.push(row(&detail.job, record, tried.len(), newest.as_ref()));
+        rows.push(row(&detail.job, record, tried.len(), newest.as_ref(), texts));
     }
     Ok(rows)
 }
 
-fn row(job: &JobRecord, record: &ExecutionRecord, retry_count: usize, newest: Option<&JobDetail>) -> Value {
+fn row(
+    job: &JobRecord,
+    record: &ExecutionRecord,
+    retry_count: usize,
+    newest: Option<&JobDetail>,
+    texts: Texts,
+) -> Value {
     let newest = newest.and_then(|newest| Some((&newest.job, newest.executions.first()?)));
     let status = match newest {
         Some((retry, _)) if !retry.status.is_terminal() => "retrying",
@@ -114,7 +132,7 @@ fn row(job: &JobRecord, record: &ExecutionRecord, retry_count: usize, newest: Op
     if last.status == ExecutionStatus::Completed {
         let text = last.output.as_ref().map(response);
         add("response_length", text.as_ref().map(|text| text.chars().count().into()));
-        add("output", text.map(|text| json!({ "response": text })));
+        add("output", text.map(|text| json!({ "response": shown(text, texts) })));
     }
     if let Some(failure) = &last.error {
         add("error", Some(failure.message.clone().into()));
@@ -128,6 +146,13 @@ fn row(job: &JobRecord, record: &ExecutionRecord, retry_count: usize, newest: Op
 fn response(output: &Value) -> String {
     let known = ["response", "stdout", "text"].iter().find_map(|name| output.get(*name)?.as_str());
     known.or(output.as_str()).map_or_else(|| output.to_string(), |text| text.trim_end().to_owned())
+}
+
+fn shown(text: String, texts: Texts) -> String {
+    match text.char_indices().nth(SHORT) {
+        Some((end, _)) if texts == Texts::Short => format!("{}…", text.get(..end).unwrap_or_default()),
+        _ => text,
+    }
 }
 
 /// The receipt that the executor's output has, if it has one.

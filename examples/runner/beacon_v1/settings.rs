@@ -19,8 +19,8 @@ pub(crate) struct BeaconV1Args {
     pub(crate) v1_signatures: Option<Signatures>,
 
     /// What each execution of a portal's job does: a JSON file with executor, input and, optionally,
-    /// labels and timeout_seconds, in whose strings {{model}}, {{region}}, {{question}} and {{prompt}} are
-    /// replaced [default: a process that repeats the prompt].
+    /// labels and timeout_seconds, in whose strings {{model}}, {{region}} (us-east), {{area}} (us),
+    /// {{question}} and {{prompt}} are replaced [default: a process that repeats the prompt].
     #[arg(long, env = "BEACON_V1_TEMPLATE", value_name = "FILE")]
     pub(crate) v1_template: Option<PathBuf>,
 }

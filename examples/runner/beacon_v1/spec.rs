@@ -125,6 +125,7 @@ impl Wish {
         Cell {
             model,
             region: region.router(),
+            area: region.area(),
             shown_region: if self.page_names { region.code() } else { region.router() },
             question,
             prompt: if question == PROMPT && !self.prompt.is_empty() {

@@ -28,6 +28,8 @@ pub(super) struct Cell<'a> {
     pub(super) model: &'a str,
     /// As the providers call it.
     pub(super) region: &'a str,
+    /// As addresses have it.
+    pub(super) area: &'a str,
     /// As the rows call it.
     pub(super) shown_region: &'a str,
     pub(super) question: &'a str,
@@ -69,8 +71,15 @@ impl Template {
         if self.executor == "process" && program.is_some_and(|program| SHELLS.contains(&program)) && is_open {
             return Err("input.command: a script must hold no {{…}}; give it as a word after the script, where it is $1".to_owned());
         }
-        let cell =
-            Cell { model: "m", region: "r", shown_region: "r", question: "q", prompt: "p", seconds: 1 };
+        let cell = Cell {
+            model: "m",
+            region: "r",
+            area: "r",
+            shown_region: "r",
+            question: "q",
+            prompt: "p",
+            seconds: 1,
+        };
         let trial = JobSpec::new([self.fill(cell)]).check();
         trial.map_err(|error| error.to_string().trim_start_matches("executions[0].").to_owned())
     }
@@ -108,6 +117,7 @@ impl Cell<'_> {
     fn fill_text(&self, text: &str) -> String {
         let places = [
             ("{{region}}", self.region),
+            ("{{area}}", self.area),
             ("{{question}}", self.question),
             ("{{model}}", self.model),
             ("{{prompt}}", self.prompt),
@@ -134,6 +144,7 @@ mod tests {
     const CELL: Cell<'_> = Cell {
         model: "{{prompt}}",
         region: "us-east",
+        area: "us",
         shown_region: "US",
         question: "q",
         prompt: "$(reboot)",
@@ -156,6 +167,16 @@ mod tests {
         assert_eq!(filled.input["odd"], "{q} {{other}} {{");
         assert_eq!((filled.labels["at"].as_str(), filled.labels["region"].as_str()), ("us-east", "US"));
         assert_eq!(filled.timeout_seconds, Some(60));
+    }
+
+    #[test]
+    fn the_example_asks_the_endpoint_of_the_region() {
+        let template: Template = serde_json::from_slice(include_bytes!("modal.json")).unwrap();
+        template.check().unwrap();
+        let input = template.fill(CELL).input;
+        assert_eq!(input["url"], "https://me--project-beacon-hf-us-inference.modal.run");
+        let modal = beacon_jobs_modal::WebExecutor::builder().build().unwrap();
+        beacon_jobs::executor::Executor::check_input(&modal, &input).unwrap();
     }
 
     #[test]

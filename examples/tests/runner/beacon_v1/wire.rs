@@ -132,6 +132,20 @@ async fn rows_are_found_by_number_by_job_and_in_pages() {
 }
 
 #[tokio::test]
+async fn long_texts_are_whole_where_one_row_is_asked_for() {
+    let place = Place::new();
+    let print = json!({ "command": ["sh", "-c", "head -c 6000 /dev/zero | tr '\\0' a"] });
+    let runner = runner_for(&place, &print, &[]).await;
+    submitted(&runner, "bias-detection-1").await;
+    let job = polled(&runner, "bias-detection-1", "completed", |job| job["status"] == "completed").await;
+    let row = &job["executions"][0];
+    let length = |row: &Value| row["output"]["response"].as_str().unwrap().chars().count();
+    assert_eq!((length(row), &row["response_length"]), (4097, &json!(6000)));
+    let path = format!("/api/v1/executions/{}/details", row["id"]);
+    assert_eq!(length(&send(&runner.url, "GET", &path, "").await.body), 6000);
+}
+
+#[tokio::test]
 async fn a_bare_spec_is_taken_and_names_regions_as_routers_do() {
     let place = Place::new();
     let runner = runner_for(&place, &echo(), &["--v1-signatures", "optional"]).await;
