@@ -1,6 +1,7 @@
 //! This interface over a store that is slow or fails at the wrong moment.
 
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -92,14 +93,17 @@ async fn a_retry_that_comes_between_a_cancel_and_its_look_at_retries_is_cancelle
     let runner = JobRunner::builder(&jobs).executor(play).start().await.unwrap();
     assert_eq!(post(&router, "/api/v1/jobs", &spec()).await.0, StatusCode::ACCEPTED);
     let id = JobId::new("a").unwrap();
-    let row = loop {
-        let (_, job, _) = ask(&router, "GET", "/api/v1/jobs/a?include=all", "").await;
-        let row = &job["executions"][0];
-        if row["status"] == "failed" && job["executions"][1]["status"] == "running" {
-            break row["id"].clone();
+    let half_failed = async {
+        loop {
+            let (_, job, _) = ask(&router, "GET", "/api/v1/jobs/a?include=all", "").await;
+            let row = &job["executions"][0];
+            if row["status"] == "failed" && job["executions"][1]["status"] == "running" {
+                break row["id"].clone();
+            }
+            SystemClock.sleep(Duration::from_millis(5)).await;
         }
-        SystemClock.sleep(std::time::Duration::from_millis(5)).await;
     };
+    let row = tokio::time::timeout(Duration::from_secs(60), half_failed).await.expect("no row fails");
     trouble.router.set(router.clone()).unwrap();
 
     let body = json!({"region": "us-east", "question_index": 0}).to_string();
@@ -114,7 +118,7 @@ async fn a_retry_that_comes_between_a_cancel_and_its_look_at_retries_is_cancelle
         let detail = jobs.get(&id, ExecutionPage::NONE).await.unwrap().unwrap();
         assert_eq!(detail.job.status, JobStatus::Cancelled, "{id}");
     }
-    runner.shutdown(std::time::Duration::from_secs(5)).await;
+    runner.shutdown(Duration::from_secs(5)).await;
 }
 
 #[tokio::test]

@@ -109,8 +109,12 @@ async fn what_was_cancelled_or_runs_is_not_tried_again() {
         .await;
     children.said("up", 4).await;
     let row = show(&runner, "bias-detection-1").await.body["executions"][0]["id"].clone();
-    retry(&runner, &row, "US").await.refused(400, "execution cannot be retried");
+    let why = |answer: Answer| {
+        answer.refused(400, "execution cannot be retried");
+        answer.body["message"].as_str().unwrap().to_owned()
+    };
+    assert!(why(retry(&runner, &row, "US").await).contains("only a failed execution"));
     send(&runner.url, "POST", "/api/v1/jobs/bias-detection-1/cancel", "").await;
-    retry(&runner, &row, "US").await.refused(400, "execution cannot be retried");
+    assert!(why(retry(&runner, &row, "US").await).contains("only a failed execution"));
     children.all_gone().await;
 }
