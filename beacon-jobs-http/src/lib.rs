@@ -107,4 +107,4 @@ mod wallet;
 pub use api::{Api, ApiBuilder, CancelPolicy};
 pub use auth::{Authenticator, BearerTokens, Principal, Role};
 #[cfg(feature = "wallet")]
-pub use wallet::{WalletSignIn, WalletSignInBuilder};
+pub use wallet::{WalletSignIn, WalletSignInBuilder, verify_personal_sign};

@@ -10,6 +10,7 @@ use beacon_jobs_http::CancelPolicy;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::beacon_v1::BeaconV1Args;
 use crate::exit::Exit;
 use crate::secret::Secret;
 use crate::values::{Bytes, Database, Label, parse_listen, parse_origin};
@@ -126,6 +127,9 @@ pub(crate) struct ServeArgs {
     /// A web origin that may call the API from a browser; may be given more than once.
     #[arg(long = "cors-origin", env = "BEACON_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', value_parser = parse_origin)]
     pub(crate) cors_origins: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) beacon_v1: BeaconV1Args,
 
     #[command(flatten)]
     pub(crate) log: LogArgs,

@@ -3,6 +3,7 @@
 //! Without arguments it serves. `beacon-runner demo` shows the whole life of a job in a terminal.
 
 mod api;
+mod beacon_v1;
 mod cli;
 mod client;
 mod commands;

@@ -23,7 +23,7 @@ use crate::settings::{ApiSettings, RunnerSettings, Settings};
 use crate::signals::Signals;
 use crate::trial::Trial;
 use crate::values::Database;
-use crate::{api, database, executors, logs, metrics, print};
+use crate::{api, beacon_v1, database, executors, logs, metrics, print};
 
 /// How long requests that are being answered may take once everything else has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
@@ -160,6 +160,10 @@ impl Server {
         };
         let routes = api::build(api, jobs, &token, sessions, bound)?;
         let router = routes.router().merge(page::routes(&facts)).merge(more);
+        let router = match &api.beacon_v1 {
+            Some(v1) => beacon_v1::beside(router, v1, api, jobs)?,
+            None => router,
+        };
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(
             axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())

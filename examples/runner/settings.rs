@@ -7,6 +7,7 @@ use std::time::Duration;
 use beacon_jobs::runner::RunnerOptions;
 use beacon_jobs_http::CancelPolicy;
 
+use crate::beacon_v1;
 use crate::cli::{AuthWay, ExecutorName, ProcessFor, ServeArgs};
 use crate::executors::{self, Executors, Variables};
 use crate::exit::Exit;
@@ -57,6 +58,8 @@ pub(crate) struct ApiSettings {
     pub(crate) max_body: usize,
     pub(crate) cors_origins: Vec<String>,
     pub(crate) rate_limit: Option<NonZeroU32>,
+    /// Absent unless a portal of that version is answered, too.
+    pub(crate) beacon_v1: Option<beacon_v1::Settings>,
 }
 
 impl Settings {
@@ -144,6 +147,7 @@ impl ApiSettings {
             max_body: args.max_body.0,
             cors_origins: args.cors_origins,
             rate_limit: NonZeroU32::new(args.rate_limit),
+            beacon_v1: beacon_v1::Settings::from_args(&args.beacon_v1, open)?,
         })
     }
 

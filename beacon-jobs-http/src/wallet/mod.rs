@@ -2,6 +2,7 @@
 
 mod address;
 mod message;
+mod personal;
 mod signature;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ use beacon_jobs::{Error, ErrorKind, Result};
 use time::OffsetDateTime;
 
 use self::message::Message;
+pub use self::personal::verify_personal_sign;
 use self::signature::WalletSignature;
 use crate::auth::{AuthRefusal, Authenticator, Principal, bearer};
 use crate::cors;

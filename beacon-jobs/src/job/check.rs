@@ -24,6 +24,9 @@ pub(super) const MOST_LABELS: usize = 32;
 /// deep in its job.
 const MOST_LEVELS: usize = 100;
 
+/// A list of jobs reads the attachment of each.
+const MOST_ATTACHED: usize = 64 * 1024;
+
 impl JobSpec {
     /// Tells whether the spec is legal.
     ///
@@ -41,6 +44,9 @@ impl JobSpec {
         range("backoff_seconds", Some(self.backoff_seconds), BACKOFF)?;
         range("max_backoff_seconds", Some(self.max_backoff_seconds), MAX_BACKOFF)?;
         range("stop_wait_seconds", Some(self.stop_wait_seconds), STOP_WAIT)?;
+        if let Some(attachment) = &self.attachment {
+            check_attachment(attachment)?;
+        }
         range("max_parallel", self.max_parallel.map(u64::from), PARALLEL)?;
         if self.executions.is_empty() || self.executions.len() > MOST_EXECUTIONS {
             return Err(Error::invalid(
@@ -137,6 +143,18 @@ fn range(field: &str, value: Option<u64>, allowed: RangeInclusive<u64>) -> Resul
         }
         _ => Ok(()),
     }
+}
+
+fn check_attachment(attachment: &Value) -> Result<()> {
+    let refusal = |message: String| Err(Error::invalid("attachment", message));
+    if is_deeper(attachment, MOST_LEVELS) {
+        return refusal(format!("must nest at most {MOST_LEVELS} levels deep"));
+    }
+    let bytes = attachment.to_string().len();
+    if bytes > MOST_ATTACHED {
+        return refusal(format!("must be at most {MOST_ATTACHED} bytes as JSON text, is {bytes}"));
+    }
+    Ok(())
 }
 
 fn is_deeper(value: &Value, levels: usize) -> bool {

@@ -74,6 +74,11 @@ pub struct JobSpec {
     /// Whether a retry may begin beside an older attempt whose stop is not settled.
     #[serde(default)]
     pub allow_overlap: bool,
+    /// A JSON value that comes back with the job's rules as it was given, for example the request of
+    /// another interface that the job was made from. Nothing here reads it. At most 64 KiB as JSON
+    /// text, 100 levels deep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachment: Option<Value>,
     /// How many executions of this job may be under way at once, 1 to 100 000; unlimited when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 100_000))]
@@ -145,6 +150,7 @@ impl JobSpec {
             on_interrupt: OnInterrupt::default(),
             stop_wait_seconds: default_stop_wait(),
             allow_overlap: false,
+            attachment: None,
             max_parallel: None,
             executions: executions.into_iter().collect(),
         }
@@ -217,6 +223,13 @@ impl JobSpec {
     #[must_use]
     pub fn with_allow_overlap(mut self, allowed: bool) -> Self {
         self.allow_overlap = allowed;
+        self
+    }
+
+    /// Attaches a JSON value that comes back as it was given: at most 64 KiB as text, 100 levels deep.
+    #[must_use]
+    pub fn with_attachment(mut self, attachment: Value) -> Self {
+        self.attachment = Some(attachment);
         self
     }
 

@@ -15,7 +15,8 @@ fn every_field_of_a_file_reaches_its_setter_and_no_other() {
     let spec = JobSpec::from_json(json!({
         "id": "nightly:7", "labels": {"suite": "bias"}, "min_success_rate": 0.75, "timeout_seconds": 600,
         "max_attempts": 3, "backoff_seconds": 2, "max_backoff_seconds": 90, "on_interrupt": "fail",
-        "stop_wait_seconds": 45, "allow_overlap": true, "max_parallel": 8,
+        "stop_wait_seconds": 45, "allow_overlap": true, "attachment": {"as": ["given", null]},
+        "max_parallel": 8,
         "executions": [
             {"executor": "process", "lane": "us", "step": "q1", "labels": {"model": "m"},
              "timeout_seconds": 300, "input": {"command": ["true"]}},
@@ -38,6 +39,7 @@ fn every_field_of_a_file_reaches_its_setter_and_no_other() {
     .with_on_interrupt(OnInterrupt::Fail)
     .with_stop_wait_seconds(45)
     .with_allow_overlap(true)
+    .with_attachment(json!({"as": ["given", null]}))
     .with_max_parallel(8);
     assert_eq!(spec.unwrap(), built);
 }

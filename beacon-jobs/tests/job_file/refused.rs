@@ -114,6 +114,8 @@ fn an_illegal_rule_of_the_job_is_named_with_what_is_allowed() {
         (job("stop_wait_seconds", json!(0)), "stop_wait_seconds", "from 1 to 86400, is 0"),
         (job("stop_wait_seconds", json!(86_401)), "stop_wait_seconds", "is 86401"),
         (job("allow_overlap", json!("yes")), "allow_overlap", "must be true or false"),
+        (job("attachment", json!("a".repeat(64 * 1024))), "attachment", "at most 65536 bytes as JSON text"),
+        (job("attachment", nested(101)), "attachment", "at most 100 levels"),
         (job("max_parallel", json!(0)), "max_parallel", "from 1 to 100000, is 0"),
         (job("max_parallel", json!(100_001)), "max_parallel", "is 100001"),
         (job("max_parallel", json!([])), "max_parallel", "from 1 to 100000"),

@@ -9,6 +9,7 @@
     reason = "a test's panic is its verdict, and it waits for the real machine"
 )]
 
+mod beacon_v1;
 mod chaos;
 mod children;
 mod client;

@@ -26,6 +26,7 @@ pub(crate) fn rules(spec: &JobSpec) -> String {
         on_interrupt,
         stop_wait_seconds,
         allow_overlap,
+        attachment,
         max_parallel,
         executions: _,
     } = spec;
@@ -40,6 +41,7 @@ pub(crate) fn rules(spec: &JobSpec) -> String {
         on_interrupt: *on_interrupt,
         stop_wait_seconds: *stop_wait_seconds,
         allow_overlap: *allow_overlap,
+        attachment: attachment.clone(),
         max_parallel: *max_parallel,
         executions: Vec::new(),
     })

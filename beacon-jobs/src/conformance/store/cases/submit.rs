@@ -17,6 +17,7 @@ pub(super) async fn a_new_job_is_queued_with_all_its_executions(bed: Bed) {
         ExecutionSpec::new(DOUBLE, json!([1, 2])).with_timeout_seconds(60),
     ])
     .with_label("suite", "bias")
+    .with_attachment(json!({ "as": ["given", "\u{0}\u{2028}", 1e21, null] }))
     .with_max_attempts(3);
     spec.min_success_rate = 0.5;
     let job = bed.submit_spec("job", spec.clone()).await;
