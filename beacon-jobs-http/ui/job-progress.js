@@ -42,8 +42,12 @@ const style = sheet(`
   .mark[data-look="stopping"], .mark[data-look="unconfirmed"] { color: var(--_wait); }
   .why { display: block; color: var(--_soft); font-size: .9em; }
   .why:empty { display: none; }
-  .result { overflow-wrap: anywhere; color: var(--_soft); }
-  summary { cursor: pointer; }
+  tbody th, td:not(.result) { white-space: nowrap; }
+  .question th { white-space: normal; }
+  .why { white-space: normal; min-width: 12em; }
+  .result { width: 100%; max-width: 0; overflow-wrap: anywhere; color: var(--_soft); }
+  summary { cursor: pointer; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+  [open] summary { white-space: normal; }
   pre { margin: .35rem 0 .2rem; padding: .55rem .7rem; overflow-x: auto; font-size: .85em; color: var(--_ink); background: var(--_box); border-radius: .4rem; white-space: pre-wrap; }
 `);
 

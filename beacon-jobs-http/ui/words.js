@@ -41,10 +41,11 @@ export function evidenceWords(evidence) {
   if (typeof evidence !== "object" || evidence === null) return String(evidence ?? "");
   const known = /** @type {Record<string, unknown>} */ (evidence);
   const parts = [];
-  if (typeof known.shown_by === "string") parts.push(known.shown_by);
-  if (typeof known.level === "string") parts.push(`level ${known.level}`);
   if (typeof known.ended_by === "string") parts.push(`ended by ${known.ended_by}`);
-  return parts.join(", ") || "evidence";
+  if (typeof known.level === "string") parts.push(`level ${known.level}`);
+  const short = parts.join(", ");
+  if (typeof known.shown_by === "string") return short ? `${short}: ${known.shown_by}` : known.shown_by;
+  return short || "evidence";
 }
 
 /**

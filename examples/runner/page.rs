@@ -43,8 +43,8 @@ pub(crate) struct Facts {
 /// The routes of the page.
 pub(crate) fn routes(facts: &Facts) -> Router {
     let page: Arc<str> = fill(facts).into();
-    let router =
-        ui::routes().route("/", get(move || async move { answer("text/html; charset=utf-8", page.to_string()) }));
+    let router = ui::routes()
+        .route("/", get(move || async move { answer("text/html; charset=utf-8", page.to_string()) }));
     FILES.into_iter().fold(router, |router, (path, kind, text)| {
         router.route(path, get(move || async move { answer(kind, text.to_owned()) }))
     })
@@ -116,6 +116,9 @@ mod tests {
         }
         assert_eq!(page.matches("<script").count(), 1);
         let loaded = page.split(['"']).filter(|text| text.starts_with("/portal/"));
-        assert!(loaded.clone().count() == 3 && loaded.into_iter().all(|path| FILES.iter().any(|file| file.0 == path)));
+        assert!(
+            loaded.clone().count() == 3
+                && loaded.into_iter().all(|path| FILES.iter().any(|file| file.0 == path))
+        );
     }
 }

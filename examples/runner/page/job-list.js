@@ -112,6 +112,7 @@ class JobRow {
     const text = `${over} of ${progress.total}`;
     if (this.status.textContent !== status) this.status.textContent = status;
     this.status.dataset.status = status;
+    this.bar.dataset.status = status;
     this.bar.max = progress.total;
     this.bar.value = over;
     this.bar.setAttribute("aria-label", `${id}: executions that are over`);

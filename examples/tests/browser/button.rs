@@ -24,7 +24,8 @@ pub(crate) fn let_end(place: &Place) {
 }
 
 async fn sleeping(place: &Place, children: &mut Children, runner: &Runner, id: &str) {
-    let job = json!({"id": id, "executions": [{"executor": "process", "input": children.input("sleep 600")}]});
+    let job =
+        json!({"id": id, "executions": [{"executor": "process", "input": children.input("sleep 600")}]});
     runner.submit(place, &job).await;
     children.said("up", 1).await;
 }
@@ -38,7 +39,7 @@ async fn keys(page: &Page, keys: &[&str]) {
 #[tokio::test]
 async fn button_shows_for_active_jobs_and_hides_for_all_others() {
     let place = Place::new();
-    let mut children = Children::new(&place);
+    let children = Children::new(&place);
     let runner = Runner::start(&place, &[]).await;
     let of = |id: &str, command: serde_json::Value| json!({"id": id, "executions": [{"executor": "process", "input": command}]});
     runner.submit(&place, &of("completed", json!({"command": ["true"]}))).await;
@@ -83,7 +84,8 @@ async fn disabled_while_cancelling_and_told_to_stop_is_not_stopped() {
         // The process was told, and lives.
         page.until("it was told", "return t.rows()[0].stop === 'stopping'").await;
         assert!(children.any_alive());
-        assert!(!page.text().await.contains("stopped"), "{}", page.text().await);
+        let told = page.get("return [t.text(t.progress()), JSON.stringify(t.toasts())].join(' ')").await;
+        assert!(!told.as_str().unwrap().contains("stopped"), "{told}");
         // The answer comes before the end: its words are as careful.
         let toast = page.toast("success").await;
         assert_eq!(toast["title"], "Job cancelled", "{toast}");
@@ -141,8 +143,8 @@ async fn keyboard_only() {
     browser("keyboard_only", async |page| {
         page.open(&runner).await;
         page.until("the button", "return t.shown(t.button('job'))").await;
-        let tab: String = Key::Tab.into();
-        let (escape, enter): (String, String) = (Key::Escape.into(), Key::Enter.into());
+        let tab = Key::Tab.value().to_string();
+        let (escape, enter) = (Key::Escape.value().to_string(), Key::Enter.value().to_string());
         for _ in 0..40 {
             if page.get(focus).await == "Cancel Job" {
                 break;

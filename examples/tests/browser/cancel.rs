@@ -113,7 +113,10 @@ async fn cancel_job_not_found() {
         page.add_button("nowhere").await;
         page.cancel("nowhere").await;
         let toast = page.toast("error").await;
-        assert_eq!((&toast["title"], &toast["text"]), (&json!("No such job"), &json!("There is no job with this id.")));
+        assert_eq!(
+            (&toast["title"], &toast["text"]),
+            (&json!("No such job"), &json!("There is no job with this id."))
+        );
         page.get("location.hash = 'job=nowhere'").await;
         page.until("a word", "return t.line() === 'No such job. There is no job with this id.'").await;
     })
@@ -125,7 +128,8 @@ async fn context_cancellation_propagates() {
     let place = Place::new();
     let mut children = Children::new(&place);
     let runner = Runner::start(&place, &[]).await;
-    let job = json!({"id": "job", "executions": [{"executor": "process", "input": sleeper(&place, &children)}]});
+    let job =
+        json!({"id": "job", "executions": [{"executor": "process", "input": sleeper(&place, &children)}]});
     runner.submit(&place, &job).await;
     children.said("up", 1).await;
     until("its pid", async || place.path("pid").exists()).await;

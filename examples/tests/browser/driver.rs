@@ -33,7 +33,7 @@ pub(crate) async fn browser(name: &str, test: impl AsyncFnOnce(&Page)) {
         "--disable-component-update",
         "--disable-sync",
         "--disable-dev-shm-usage",
-        "--window-size=1280,1000",
+        "--window-size=1280,1180",
     ] {
         chrome.add_arg(argument).unwrap();
     }

@@ -57,7 +57,10 @@ async fn older_jobs_are_read_on_demand() {
     let runner = Runner::start(&place, &["--no-runner"]).await;
     for number in 0..60 {
         let job = json!({"id": format!("job-{number:02}"), "executions": [{"executor": "process", "input": {"command": ["true"]}}]});
-        let (status, _) = crate::support::request(&runner.url, "POST", "/api/v1/jobs", Some(TOKEN), &job.to_string()).await.unwrap();
+        let (status, _) =
+            crate::support::request(&runner.url, "POST", "/api/v1/jobs", Some(TOKEN), &job.to_string())
+                .await
+                .unwrap();
         assert_eq!(status, 201);
     }
     browser("older", async |page| {
@@ -84,11 +87,24 @@ async fn evidence_is_shown_as_the_server_has_it() {
     browser("evidence", async |page| {
         page.open_job(&runner, "job").await;
         page.cancel("job").await;
-        let rows = page.until("both", "const rows = t.rows(); return rows[0].stop === 'stopped' && rows[1].stop !== '' && rows").await;
+        let rows = page
+            .until(
+                "both",
+                "const rows = t.rows(); return rows[0].stop === 'stopped' && rows[1].stop !== '' && rows",
+            )
+            .await;
         assert_eq!(rows[1]["stop"], "never started", "{rows}");
-        assert_eq!(page.get("return t.stops()").await, "Stops: 1 stopped, with evidence, 1 with nothing to stop.");
+        assert_eq!(
+            page.get("return t.stops()").await,
+            "Stops: 1 stopped, with evidence, 1 with nothing to stop."
+        );
         page.click("return t.progress().querySelector('details.evidence summary')").await;
-        let text = page.until("the whole", "return t.progress().querySelector('details.evidence pre').textContent || null").await;
+        let text = page
+            .until(
+                "the whole",
+                "return t.progress().querySelector('details.evidence pre').textContent || null",
+            )
+            .await;
         let shown: serde_json::Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
         let job = runner.show("job").await;
         assert_eq!(shown["evidence"], job["executions"][0]["stop"]["evidence"]);
@@ -107,9 +123,12 @@ async fn without_tokens_nobody_is_asked_to_sign_in() {
         page.go(&runner.url).await;
         page.until("the form", "return t.shown(document.getElementById('start'))").await;
         page.click("return document.getElementById('start')").await;
-        let id = page.until("its table", "return t.rows().length === 8 && document.getElementById('job').dataset.job").await;
+        let id = page
+            .until("its table", "return t.rows().length === 8 && document.getElementById('job').dataset.job")
+            .await;
         page.cancel(id.as_str().unwrap()).await;
-        page.until("done", "return t.toasts().some((toast) => toast.title === 'Job cancelled, and stopped')").await;
+        page.until("done", "return t.toasts().some((toast) => toast.title === 'Job cancelled, and stopped')")
+            .await;
     })
     .await;
 }

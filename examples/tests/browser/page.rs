@@ -127,9 +127,8 @@ impl Page {
     pub(crate) async fn faults(&self) -> Vec<String> {
         let log = self.driver.get_log("browser").await.unwrap();
         let severe = log.into_iter().filter(|entry| entry.level == "SEVERE").map(|entry| entry.message);
-        let refused = |message: &String| {
-            message.contains("Failed to load resource") || message.contains("net::ERR_")
-        };
+        let refused =
+            |message: &String| message.contains("Failed to load resource") || message.contains("net::ERR_");
         let mut faults: Vec<String> = severe.filter(|message| !refused(message)).collect();
         let own = self.get("return t.faults.splice(0)").await;
         faults.extend(own.as_array().into_iter().flatten().map(ToString::to_string));

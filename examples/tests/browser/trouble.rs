@@ -11,7 +11,8 @@ use crate::wallet::Wallet;
 /// Starts a runner at the address of one that has ended.
 async fn again(place: &Place, url: &str) -> Runner {
     let address = url.strip_prefix("http://").unwrap();
-    let mut command = command(&["serve", "--listen", address, "--poll-ms", "50", "--database", &place.database()]);
+    let mut command =
+        command(&["serve", "--listen", address, "--poll-ms", "50", "--database", &place.database()]);
     command.env("BEACON_ADMIN_TOKEN", TOKEN);
     Runner::spawn(place, &mut command).await
 }
@@ -28,7 +29,8 @@ async fn a_reload_in_the_middle_of_a_cancel_changes_nothing() {
         page.until("the request is under way", "return t.cancels().length === 1").await;
         runner.reaches("job", "cancelled", |job| job["status"] == "cancelled").await;
         page.driver.refresh().await.unwrap();
-        page.until("the truth", "return t.status('job') === 'cancelled' && t.rows()[0]?.stop === 'stopping'").await;
+        page.until("the truth", "return t.status('job') === 'cancelled' && t.rows()[0]?.stop === 'stopping'")
+            .await;
         assert!(page.get("return t.shown(t.button('job'))").await == false);
         let_end(&place);
         page.until("stopped", "return t.rows()[0].stop === 'stopped'").await;
@@ -145,7 +147,8 @@ async fn a_drain_ends_no_page() {
         page.cancel("job").await;
         assert_eq!(runner.ended().await, Some(0));
         let runner = again(&place, &url).await;
-        page.until("the truth", "return t.status('job') === 'cancelled' && t.rows()[0].stop === 'stopped'").await;
+        page.until("the truth", "return t.status('job') === 'cancelled' && t.rows()[0].stop === 'stopped'")
+            .await;
         children.all_gone().await;
         drop(runner);
     })

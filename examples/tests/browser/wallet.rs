@@ -42,7 +42,8 @@ impl Wallet {
 
     /// Waits for the page's next question, expects it to be of this method, and returns its parameters.
     async fn asked(&self, page: &Page, method: &str) -> Value {
-        let script = "const [one] = t.asked; return one ? {method: one.method, params: one.params ?? []} : null";
+        let script =
+            "const [one] = t.asked; return one ? {method: one.method, params: one.params ?? []} : null";
         let asked = page.until(method, script).await;
         assert_eq!(asked["method"], method);
         asked["params"].clone()
@@ -70,7 +71,8 @@ impl Wallet {
 async fn a_wallet_signs_in_and_out_and_sees_its_own_jobs_alone() {
     let place = Place::new();
     let runner = Runner::start(&place, &[]).await;
-    let job = json!({"id": "the-admins", "executions": [{"executor": "process", "input": {"command": ["true"]}}]});
+    let job =
+        json!({"id": "the-admins", "executions": [{"executor": "process", "input": {"command": ["true"]}}]});
     runner.submit(&place, &job).await;
     browser("wallet", async |page| {
         page.go(&runner.url).await;
@@ -84,7 +86,11 @@ async fn a_wallet_signs_in_and_out_and_sees_its_own_jobs_alone() {
         page.click("return document.getElementById('sign-out')").await;
         page.until("signed out", "return t.shown(document.getElementById('sign-in'))").await;
         assert_eq!(page.get("return sessionStorage.length").await, 0);
-        assert_eq!(request(&runner.url, "GET", path, Some(&token), "").await.unwrap().0, 401, "the session has ended");
+        assert_eq!(
+            request(&runner.url, "GET", path, Some(&token), "").await.unwrap().0,
+            401,
+            "the session has ended"
+        );
     })
     .await;
 }
