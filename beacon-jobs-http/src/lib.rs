@@ -66,6 +66,10 @@
 //! comes every 15 seconds without news. Once a minute it is looked at whether the credential that the
 //! stream was asked for with is still good; a session that has ended ends the stream.
 //!
+//! # The button
+//! With the feature `ui` the module `ui` serves a cancel button for web pages, and what goes with it: a live
+//! table of a job's executions with their stops, messages, and a client of this API.
+//!
 //! # Refusals
 //! A refusal changes nothing and is an RFC 9457 problem (`application/problem+json`) with two more
 //! members: `error`, its text as one string, and `code`, which stays the same for programs. Where
@@ -100,6 +104,8 @@ mod query;
 mod rate;
 mod request_id;
 mod routes;
+#[cfg(feature = "ui")]
+pub mod ui;
 mod upload;
 #[cfg(feature = "wallet")]
 mod wallet;

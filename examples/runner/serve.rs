@@ -157,6 +157,8 @@ impl Server {
             },
             runs_jobs: settings.runner.is_some(),
             open: api.open,
+            token: api.token,
+            wallet: api.wallet,
         };
         let routes = api::build(api, jobs, &token, sessions, bound)?;
         let router = routes.router().merge(page::routes(&facts)).merge(more);

@@ -18,8 +18,15 @@ async fn without_arguments_it_serves_and_the_printed_address_answers() {
     assert_eq!(status, 200);
     assert!(head.contains("content-security-policy: default-src 'self'"), "{head}");
     assert!(page.contains("curl") && page.contains(&runner.url) && !page.contains(token), "{page}");
-    let (status, head, _) = raw(&runner.url, "GET", "/style.css", None, "").await.unwrap();
-    assert!(status == 200 && head.contains("text/css"), "{head}");
+    assert!(head.contains("script-src 'self';") && !head.contains("unsafe"), "{head}");
+    for (path, kind) in [
+        ("/portal/style.css", "text/css"),
+        ("/portal/portal.js", "text/javascript"),
+        ("/ui/beacon-jobs.js", "text/javascript"),
+    ] {
+        let (status, head, _) = raw(&runner.url, "GET", path, None, "").await.unwrap();
+        assert!(status == 200 && head.contains(kind) && head.contains("nosniff"), "{path}: {head}");
+    }
     for (path, token, status) in [
         ("/healthz", None, 200),
         ("/readyz", None, 200),
