@@ -9,8 +9,9 @@ const WATCHERS: usize = 1_000;
 /// Opens a stream of a job's events, and reads its beginning.
 async fn watch(runner: &Runner, id: &str) -> TcpStream {
     let mut stream = TcpStream::connect(runner.url.trim_start_matches("http://")).await.unwrap();
-    let head =
-        format!("GET /api/v1/jobs/{id}/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
+    let head = format!(
+        "GET /api/v1/jobs/{id}/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     hears(&mut stream, "event: job").await;
     stream
