@@ -2,8 +2,8 @@
 //!
 //! It is served at the same paths as the API of this project, `/api/v1/jobs` among them. The two are
 //! told apart by the credential: a portal never shows one, so **a request with an `Authorization`
-//! header is answered by the API, one without by this interface**, where both have the path. Paths that only one of them
-//! has are its own. [`route::is_v1`] is the whole rule.
+//! header is answered by the API, one without by this interface**, where both have the path. Paths that
+//! only one of them has are its own. [`route::is_v1`] is the whole rule.
 //!
 //! | method, path below `/api/v1` | answer |
 //! |---|---|
@@ -21,13 +21,15 @@
 //!   this way are shown: they carry the label `wire: beacon-v1`.
 //! - **Owner** of a job is the wallet that its spec proves, else `anonymous`. A signature is good for one
 //!   job: its digest is the job's idempotency key, so the store itself refuses it under another id. It
-//!   must be younger than twelve hours, which is shorter than any job is kept. Of the proofs nothing is
-//!   kept, so nothing can be read back, and none of them cancels anything.
+//!   must be younger than twelve hours, which is shorter than any job is kept; one without
+//!   `metadata.timestamp`, which `--v1-signatures optional` takes, is known as long as its job is kept. Of
+//!   the proofs nothing is kept, so nothing can be read back, and none of them cancels anything.
 //! - **Cancel** carries nothing that tells who asks. So it is refused with 401 unless the policy
 //!   `legacy_open` was switched on by name; then it goes on record as by `anonymous`. With a credential
 //!   it is the API's cancel, under every policy.
-//! - **Rows** are numbered by the first 41 bits of the SHA-256 of their job's id, and 12 bits for their place in the
-//!   job; a label has the former. Should two jobs ever share them, their rows are refused by number.
+//! - **Rows** are numbered by the first 41 bits of the SHA-256 of their job's id, and 12 bits for their
+//!   place in the job; a label has the former. Should two jobs ever share them, their rows are refused by
+//!   number.
 //! - **A retry** is a new job of one execution, with the owner of the first: what the core has ended it
 //!   does not begin again. The old row shows `retrying` while that runs, and then what it brought; the
 //!   old job's status stays. A cancel of the old job also cancels its retries. It needs no signature: it
