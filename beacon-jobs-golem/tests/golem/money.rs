@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use beacon_jobs::clock::{Clock, SystemClock};
 use beacon_jobs::job::{ExecutionStatus, FailureKind};
 use beacon_jobs::stop::StopState;
 use beacon_jobs_golem::fake::Fault;
@@ -170,6 +171,23 @@ async fn money_whose_allocation_was_not_heard_of_is_given_back() {
     bed.stop(&id, StopState::Confirmed).await;
     bed.clean().await;
     assert_eq!(bed.yagna.received("CreateAllocation"), 1);
+}
+
+/// It was on its way when the attempt had ended. Before it has arrived, or can arrive no more, nothing is confirmed.
+#[tokio::test]
+async fn money_and_demands_that_arrive_late_are_taken_back() {
+    const LATE: Duration = Duration::from_millis(300);
+    let bed = Bed::new().await;
+    let _runner = bed.runner().await;
+    for call in ["CreateAllocation", "Subscribe"] {
+        bed.yagna.inject(call, 1, Fault::Late(LATE));
+        let id = bed.submit(input("echo")).await;
+        assert!(bed.outcome(&id).await.error.is_some());
+        bed.stop(&id, StopState::Confirmed).await;
+        // By now it has arrived, whatever was said before.
+        SystemClock.sleep(LATE).await;
+        bed.clean().await;
+    }
 }
 
 #[tokio::test]
