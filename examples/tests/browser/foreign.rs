@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderName, header};
@@ -98,8 +97,8 @@ fn events(text: &str) -> Answer {
 
 async fn serve(script: &Script) -> String {
     let policy = (HeaderName::from_static("content-security-policy"), "default-src 'self'; img-src data:");
-    let (cancels, of_events, last_ids) =
-        (script.cancels.clone(), script.events.clone(), script.last_ids.clone());
+    let (cancels, of_events) = (Arc::clone(&script.cancels), Arc::clone(&script.events));
+    let last_ids = Arc::clone(&script.last_ids);
     let router = beacon_jobs_http::ui::routes()
         .route("/", get(async move || ([(header::CONTENT_TYPE, "text/html"), policy], PAGE)))
         .route(
@@ -118,7 +117,7 @@ async fn serve(script: &Script) -> String {
         );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(axum::serve(listener, Router::from(router)).into_future());
+    tokio::spawn(axum::serve(listener, router).into_future());
     url
 }
 
@@ -249,7 +248,9 @@ async fn events_are_taken_once_in_order_and_from_where_a_connection_broke() {
     );
     let broken = status("c", "failed", 9);
     let bytes = [first.as_bytes(), &broken.as_bytes()[..broken.len() - 1]].concat();
-    let pieces = bytes.chunks(7).map(<[u8]>::to_vec).collect();
+    let is_within_letter = |byte: u8| byte & 0xc0 == 0x80;
+    let pieces = bytes.chunk_by(|_, next| !is_within_letter(*next)).flat_map(|piece| piece.chunks(61));
+    let pieces = pieces.map(<[u8]>::to_vec).collect();
     let last = job("e", &stops(0, 0, 0), true);
     let mut rest = vec![status("d", "running", 3).into_bytes()];
     rest.extend(vec![b": the page has time to show it\n\n".to_vec(); 20]);

@@ -44,8 +44,8 @@ async fn a_job_of_500_executions_stays_smooth() {
         let count = |name: &str| seen[name].as_u64().unwrap() as usize;
         assert_eq!(count("rows"), 0, "no row is made anew: {seen}");
         assert_eq!(count("touched"), EXECUTIONS, "{seen}");
-        // Two marks with a text and a look each, and the words beside: six a row, whatever came in between.
-        assert!(count("most") <= 6 && count("writes") <= 6 * EXECUTIONS + 100, "{seen}");
+        // Two marks with a text and a look each, and not one of them twice.
+        assert!(count("most") <= 4 && count("writes") <= 4 * EXECUTIONS + 100, "{seen}");
         // Many changes are one frame, and the page can still be used.
         let toast = page.toast("success").await;
         assert_eq!(toast["text"], "500 executions cancelled. 500 with nothing to stop.", "{toast}");

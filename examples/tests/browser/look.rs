@@ -64,6 +64,7 @@ async fn light_and_dark_can_be_read_and_differ() {
         page.toast("success").await;
         page.until("settled", "return t.rows().every((row) => ['stopped', 'never started'].includes(row.stop))").await;
         page.get("document.getElementById('jobs').scrollIntoView(); document.activeElement.blur(); scrollTo(0, 0)").await;
+        page.until("all at rest", "return document.getAnimations().length === 0").await;
         let mut grounds = Vec::new();
         for name in ["light", "dark"] {
             scheme(page, name).await;

@@ -80,8 +80,9 @@ impl Page {
         self.driver.execute(script, Vec::new()).await.unwrap().element().unwrap()
     }
 
-    /// Clicks, with the mouse, on the element that a script returns.
+    /// Clicks, with the mouse, on the element that a script returns, once it is to be seen.
     pub(crate) async fn click(&self, script: &str) {
+        self.until(script, &format!("return t.shown({})", script.trim_start_matches("return "))).await;
         let element = self.element(script).await;
         element.click().await.unwrap_or_else(|error| panic!("{script}: {error}"));
     }
