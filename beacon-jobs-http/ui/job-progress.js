@@ -21,7 +21,7 @@ const style = sheet(`
   .head { display: flex; flex-wrap: wrap; gap: .3rem 1rem; justify-content: space-between; align-items: baseline; }
   .line { font-weight: 600; }
   .stops, .link { color: var(--_soft); font-size: .925em; }
-  .link[data-state="away"] { color: var(--_wait); }
+  :host([state="away"]) .link { color: var(--_wait); }
   .bar { display: flex; height: .55rem; margin: .6rem 0 .9rem; overflow: hidden; background: var(--_box); border: 1px solid var(--_line); border-radius: 1rem; }
   .bar span { flex: 0 1 0; min-width: 0; transition: flex-grow .25s; }
   .bar .completed { background: var(--_good); } .bar .running { background: var(--_run); }
@@ -53,6 +53,7 @@ const style = sheet(`
 
 /**
  * Attributes: `job-id`; `base-url` and `token-key`, or the property `client`, as the button has them.
+ * The attribute `state` tells how it stands: `loading`, `live`, `away` (trying again), `over`, `unreadable`.
  * Events: `beacon-job-changed` (`detail`: what a `job` event tells), `beacon-job-unreadable` (`detail`: the error).
  */
 export class JobProgress extends HTMLElement {
@@ -128,6 +129,7 @@ export class JobProgress extends HTMLElement {
       const { title, text } = errorWords(error);
       this.#writer.text(this.#line, `${title}. ${text}`);
       this.#writer.text(this.#link, "");
+      this.setAttribute("state", "unreadable");
       this.dispatchEvent(new CustomEvent("beacon-job-unreadable", { detail: error, bubbles: true, composed: true }));
     });
   }
@@ -137,6 +139,7 @@ export class JobProgress extends HTMLElement {
    * @param {AbortSignal} signal
    */
   async #follow(id, signal) {
+    this.setAttribute("state", "loading");
     this.#rows.clear();
     this.#dirty.clear();
     this.#job = undefined;
@@ -146,7 +149,7 @@ export class JobProgress extends HTMLElement {
     await this.#load(id, signal);
     const onEvent = (/** @type {JobEvent} */ event) => this.#take(event);
     const onConnection = (/** @type {"live"|"away"} */ state) => {
-      this.#writer.attribute(this.#link, "data-state", state);
+      this.setAttribute("state", state);
       this.#writer.text(this.#link, state === "live" ? "Live" : `Connection lost, trying again. As of ${moment(new Date().toISOString())}`);
     };
     await this.client.watchJob(id, { onEvent, onConnection, signal });
@@ -154,6 +157,7 @@ export class JobProgress extends HTMLElement {
     this.#writer.text(this.#link, "");
     // Events tell of no outputs.
     await this.#load(id, signal);
+    if (!signal.aborted) this.setAttribute("state", "over");
   }
 
   /**

@@ -40,6 +40,9 @@ async fn a_job_of_500_executions_stays_smooth() {
         page.cancel("large").await;
         let all = format!("return t.rows().every((row) => row.stop === 'never started') && t.line().includes('{EXECUTIONS} cancelled')");
         page.until("all are cancelled", &all).await;
+        // At the end all is read once more, for the outputs, and found to be as it is.
+        page.until("read again", "return document.querySelector('beacon-job-progress').getAttribute('state') === 'over'").await;
+        page.get("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))").await;
         let seen = page.get("return {rows: seen.rows, writes: seen.writes, touched: seen.most.size, most: Math.max(...seen.most.values())}").await;
         let count = |name: &str| seen[name].as_u64().unwrap() as usize;
         assert_eq!(count("rows"), 0, "no row is made anew: {seen}");
