@@ -12,7 +12,7 @@
 //! | [`EXECUTIONS_FINISHED`] | counter | `status` | executions that did; those that a job's deadline failed with it are not in it |
 //! | [`STOPS_SETTLED`] | counter | `executor`, `state` | stops that came to be `confirmed` or `unconfirmed` by this node's calls; one that becomes confirmed after all is in both |
 //! | [`STOP_SECONDS`] | histogram | `executor` | from the request of a stop to its confirmation on record |
-//! | [`STOPS_DRIVEN`] | gauge | `state`, `age` | stops of all jobs of the store, of any node, that are driven and not confirmed; `age` as [`StopAge`](crate::store::StopAge) says it |
+//! | [`STOPS_DRIVEN`] | gauge | `state`, `age` | stops of all jobs of the store, of any node, that are driven and not confirmed; `age` as [`StopAge`] says it |
 //!
 //! The gauges are set by [`Jobs::measure`](crate::Jobs::measure): call it before each time that they
 //! are read. One whose store cannot be read is not a number.
