@@ -43,7 +43,9 @@ use crate::executor::ModalExecutor;
 /// **With a token of Modal's API** ([`WebBuilder::with_native`]): the first answer, at the latest after 150 seconds,
 /// names the call; from then on it is cancelled by that name and confirmed by the records of its containers, as by
 /// [`ModalExecutor`]. Until then a cancel waits for that answer, because to close the connection would lose the name and
-/// stop next to nothing. That Modal takes the names of web calls for this is not verified.
+/// stop next to nothing. The containers of such a call are looked for from the stop on, not before: one that Modal had
+/// taken the call away from earlier is not among the evidence. That Modal takes the names of web calls for this is not
+/// verified.
 ///
 /// **Without one**: a cancel closes the connection, and that is all. With the container runtime of the package `modal`
 /// 1.5.4, run by itself, only handlers that stream their response came to an end by that; plain `def` and `async def`
