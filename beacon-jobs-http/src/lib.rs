@@ -80,6 +80,7 @@
 //! |---|---|---|
 //! | 429 | `too_many_requests` | over [`ApiBuilder::rate_limit`]; `Retry-After` says when |
 //! | 401 | `unauthenticated`, `sign_in_refused` | no valid credential; a sign-in whose `field` does not hold |
+//! | 408 | `request_timeout` | a body of which nothing more came for 30 seconds |
 //! | 413 | `body_too_large` | over the limit of [`ApiBuilder::max_body`] |
 //! | 415 | `unsupported_media_type` | a body that is not said to be JSON |
 //! | 400 | `malformed_body` | a body that is not JSON |

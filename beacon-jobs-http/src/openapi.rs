@@ -79,6 +79,7 @@ fn refusals(path: &str, method: &HttpMethod, operation: &mut Operation) {
         }
         if *method == HttpMethod::Post {
             add(400, "A body that is not JSON");
+            add(408, "A body of which nothing more came for 30 seconds");
             add(413, "A body that is too large");
             add(415, "A body that is not said to be JSON");
         }

@@ -27,6 +27,7 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     TooManyRequests,
+    RequestTimeout,
     Unauthenticated,
     #[cfg(feature = "wallet")]
     SignInRefused,
@@ -53,6 +54,7 @@ impl Code {
             Self::TooManyRequests => {
                 (StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests")
             }
+            Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout", "Request too slow"),
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "Not signed in"),
             #[cfg(feature = "wallet")]
             Self::SignInRefused => (StatusCode::UNAUTHORIZED, "sign_in_refused", "Sign-in refused"),

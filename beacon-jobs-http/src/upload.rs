@@ -1,8 +1,11 @@
+use std::time::Duration;
+
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
+use beacon_jobs::clock::{Clock, SystemClock};
 use futures_util::StreamExt;
 
 use crate::problem::{Code, Problem};
@@ -10,6 +13,9 @@ use crate::problem::{Code, Problem};
 /// How much of a refused body is read to be thrown away. A client that is still sending when its
 /// connection closes often sees a broken pipe instead of the answer.
 const MOST_DISCARDED: usize = 16 * 1024 * 1024;
+
+/// How long a client may send nothing of a body that it has begun.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A request whose body was not read yet.
 #[derive(Debug)]
@@ -64,7 +70,14 @@ impl Upload {
         let Self { head, body } = self;
         let mut read = Vec::new();
         let mut chunks = body.into_data_stream();
-        while let Some(chunk) = chunks.next().await {
+        loop {
+            let Some(next) = soon(chunks.next()).await else {
+                let within = PATIENCE.as_secs();
+                let detail =
+                    format!("nothing more of the body has come within {within} s; send the request again");
+                return Err(Problem::new(Code::RequestTimeout, detail));
+            };
+            let Some(chunk) = next else { break };
             let Ok(chunk) = chunk else {
                 return Err(Problem::new(Code::MalformedBody, "the body could not be read to its end"));
             };
@@ -80,9 +93,18 @@ impl Upload {
 
 async fn discard(mut chunks: BodyDataStream, mut read: usize) {
     while read < MOST_DISCARDED
-        && let Some(Ok(chunk)) = chunks.next().await
+        && let Some(Some(Ok(chunk))) = soon(chunks.next()).await
     {
         read += chunk.len();
+    }
+}
+
+/// `None` when the client takes too long.
+async fn soon<T>(next: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        next = next => Some(next),
+        () = SystemClock.sleep(PATIENCE) => None,
     }
 }
 

@@ -1,4 +1,12 @@
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::Body;
+use beacon_jobs::clock::{Clock, SystemClock};
+use beacon_jobs::job::JobStatus;
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 use crate::support::{Ask, World};
 
@@ -11,6 +19,27 @@ fn list_of_10_000() -> Value {
         })
     };
     json!({ "executions": (0..10_000).map(execution).collect::<Vec<_>>() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stops_sending_is_told_so_and_one_that_is_slow_is_heard() {
+    let world = World::new();
+    let id = world.submit(1).await;
+    let stalls = || stream::iter([Ok::<_, Infallible>("{\"reason\": ")]).chain(stream::pending());
+    for (name, status) in [("alice", 408), ("mallory", 401)] {
+        let request = Ask::cancel(&id).by(name).request().map(|_| Body::from_stream(stalls()));
+        let reply = world.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(reply.status().as_u16(), status);
+    }
+    assert_eq!(world.detail(&id).await.job.status, JobStatus::Queued);
+    let slow = stream::iter("{\"reason\": \"slow\"}".chars()).then(async |letter| {
+        SystemClock.sleep(Duration::from_secs(29)).await;
+        Ok::<_, Infallible>(letter.to_string())
+    });
+    let ask = Ask::cancel(&id).header("content-type", "application/json");
+    let request = ask.request().map(|_| Body::from_stream(slow));
+    assert_eq!(world.router.clone().oneshot(request).await.unwrap().status(), 200);
+    assert_eq!(world.detail(&id).await.job.cancellation.unwrap().reason.as_deref(), Some("slow"));
 }
 
 #[tokio::test]

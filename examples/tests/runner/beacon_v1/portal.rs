@@ -52,7 +52,10 @@ impl Answer {
 }
 
 pub(super) fn keys(object: &Value) -> Vec<&str> {
-    object.as_object().map_or(Vec::new(), |members| members.keys().map(String::as_str).collect())
+    let mut keys: Vec<_> =
+        object.as_object().into_iter().flat_map(|members| members.keys()).map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
 }
 
 /// Sends a request as the page does: from its origin, with its headers also where there is no body.
