@@ -49,7 +49,10 @@ pub(crate) fn label(place: usize, execution: &Value) -> String {
 /// How far the stop of an execution has come, in one word.
 pub(crate) fn stop_state(execution: &Value) -> &str {
     match execution["stop"]["state"].as_str() {
-        Some("not_needed") | None if execution["attempt"].as_u64() == Some(0) => "never began",
+        Some("not_needed") | None if execution["attempt"].as_u64() == Some(0) => {
+            // What waits may begin yet.
+            if execution["status"] == "queued" { "-" } else { "never began" }
+        }
         None => "-",
         Some(state) => state,
     }
@@ -115,8 +118,9 @@ mod tests {
                 "confirmed_at": "2026-01-01T00:00:00.25Z", "evidence": {"level": "cgroup", "ended_by": "term", "left": 0}, "why": null,
             },
         });
-        let waiting = json!({"labels": {}, "status": "cancelled", "attempt": 0, "stop": null});
-        let lines = table([&stopped, &waiting]);
+        let ended = json!({"labels": {}, "status": "cancelled", "attempt": 0, "stop": null});
+        let waiting = json!({"labels": {}, "status": "queued", "attempt": 0, "stop": null});
+        let lines = table([&stopped, &ended, &waiting]);
         assert_eq!(
             lines
                 .iter()
@@ -126,6 +130,7 @@ mod tests {
                 "EXECUTION STATUS TRY STOP TOOK LEVEL ENDED BY SHOWN BY, OR RESULT",
                 "0 us / q1 / m cancelled 1 confirmed 250 ms cgroup term left=0",
                 "1 cancelled 0 never began",
+                "2 queued 0 -",
             ]
         );
     }
