@@ -125,7 +125,6 @@ async fn killed_between_every_two_calls_of_a_stop_it_stops_all_the_same() {
         (Side::Provider, "GetUsage", 1),
         (Side::Provider, "TerminateAgreement", 1),
         (Side::Store, "record_stops", 1),
-        (Side::Store, "record_stops", 2),
         (Side::Provider, "ListInvoices", 1),
         (Side::Provider, "AcceptInvoice", 1),
         (Side::Provider, "ReleaseAllocation", 1),
