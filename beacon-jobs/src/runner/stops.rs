@@ -20,6 +20,9 @@ use crate::store::{HostBound, Seal, StopAnswer, StopUpdate, TakeStops};
 /// How many stop calls may be under way at once.
 const MOST_CALLS: usize = 256;
 const BATCH: u32 = 256;
+/// How much sooner force must be due for a stop to be made again at once. What is read at two times is
+/// told on this node's clock with the time that each read took.
+const SLACK: Duration = Duration::from_millis(100);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// For how long a confirmation that rests on time is looked at again, where the provider sets its
 /// work no limit of life.
@@ -147,17 +150,20 @@ impl StopDriver {
             let attempt = item.attempt;
             let mut next = Some(item);
             while let Some(item) = next {
-                let tries = item.tries;
+                let made = (item.tries, item.mode, item.force_at);
                 let recorded = driver.call(item).await;
                 let mut driven = driver.driven_map();
                 next = driven.get_mut(&attempt).and_then(Option::take);
-                // It was read before that was recorded, if it counts no more answers.
-                if let (Some(waited), Some(recorded)) = (&mut next, recorded)
-                    && waited.tries <= tries
-                {
-                    if recorded.state == StopState::Confirmed {
+                if let (Some(waited), Some(recorded)) = (&mut next, recorded) {
+                    let (tries, mode, force_at) = made;
+                    // It was read before that was recorded, if it counts no more answers.
+                    let is_stale = waited.tries <= tries;
+                    let is_harsher = waited.mode != mode || waited.force_at + SLACK < force_at;
+                    if is_stale && (recorded.state == StopState::Confirmed || !is_harsher) {
+                        // The store says when it is due again, and what is known by then: a call with less would
+                        // find that it is behind, and what it showed would be lost.
                         next = None;
-                    } else {
+                    } else if is_stale {
                         // Its count stays as it was read: that answer may itself have been overtaken, and then
                         // nobody here knows what is on record.
                         waited.evidence = recorded.evidence;
