@@ -144,7 +144,8 @@ impl Inner {
                 }
             }
         }
-        if !owes {
+        // Before the seal an agreement may arrive that owes, and the next call looks again.
+        if !owes && request.sealed {
             let name = format!("the money of {}", deal.session);
             self.clear_now_or_later(name, Leftover::Unused(deal.clone())).await.ok();
         }

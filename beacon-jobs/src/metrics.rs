@@ -24,7 +24,7 @@ use ::metrics::{counter, describe_counter, describe_gauge, describe_histogram, g
 use crate::cancel::{CancelOutcome, CancelReason};
 use crate::job::{ExecutionStatus, JobStatus};
 use crate::stop::StopState;
-use crate::store::{DrivenStops, StopAge};
+use crate::store::{DrivenStops, ExecutionResult, StopAge};
 
 /// Cancels, by outcome.
 pub const CANCELS: &str = "beacon_cancels_total";
@@ -106,7 +106,14 @@ pub(crate) fn job_finished(status: JobStatus) {
     counter!(JOBS_FINISHED, "status" => status.as_str()).increment(1);
 }
 
-pub(crate) fn executions_finished(status: ExecutionStatus, count: u64) {
+/// An attempt's end was recorded, which may be its execution's.
+pub(crate) fn attempt_finished(result: &ExecutionResult) {
+    if let Some(status) = result.outcome() {
+        executions_finished(status, 1);
+    }
+}
+
+fn executions_finished(status: ExecutionStatus, count: u64) {
     counter!(EXECUTIONS_FINISHED, "status" => status.as_str()).increment(count);
 }
 

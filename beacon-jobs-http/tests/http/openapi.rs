@@ -1,5 +1,5 @@
-//! The OpenAPI document: of these routes, as committed, and served. That answers are as it says is looked at
-//! in every test of the API.
+//! The OpenAPI document: of these routes, as committed, and served. That the router answers as it says is
+//! looked at in every test that sends it a request by `World::send`.
 
 use serde_json::Value;
 

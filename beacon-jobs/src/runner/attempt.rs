@@ -372,11 +372,7 @@ impl Prepared {
                 tracing::debug!(%refusal, "the attempt's end is not the outcome");
                 self.run.heed(refusal);
             }
-            Some(FinishOutcome::Finished) => {
-                if let Some(status) = finish.result.outcome() {
-                    crate::metrics::executions_finished(status, 1);
-                }
-            }
+            Some(FinishOutcome::Finished) => crate::metrics::attempt_finished(&finish.result),
             None => {}
         }
     }

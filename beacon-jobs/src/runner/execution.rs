@@ -168,10 +168,8 @@ impl Execution<'_> {
         };
         let store = self.run.node.store();
         let finished = self.run.node.persist("finish", || store.finish(std::slice::from_ref(&finish))).await;
-        if finished.as_deref() == Some(&[FinishOutcome::Finished])
-            && let Some(status) = finish.result.outcome()
-        {
-            crate::metrics::executions_finished(status, 1);
+        if finished.as_deref() == Some(&[FinishOutcome::Finished]) {
+            crate::metrics::attempt_finished(&finish.result);
         }
         finished.is_some()
     }

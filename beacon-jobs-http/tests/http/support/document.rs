@@ -1,4 +1,4 @@
-//! Holds every answer of every test against the OpenAPI document.
+//! Holds what the router answers in the tests against the OpenAPI document.
 
 use std::sync::LazyLock;
 
