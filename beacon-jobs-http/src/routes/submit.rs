@@ -73,7 +73,7 @@ pub(super) async fn submit(
             let detail = if taken == id {
                 format!("id {taken} is taken by a job with another owner or another spec")
             } else {
-                format!("the Idempotency-Key was used for job {taken}, which has another spec")
+                format!("the Idempotency-Key was used for job {taken}, which has another spec or name")
             };
             Err(Problem::new(Code::Conflict, detail).about(Some(taken)))
         }

@@ -77,6 +77,10 @@ async fn the_same_key_with_another_body_is_409_and_changes_nothing() {
     let problem = submit(&world, post(&other).header("idempotency-key", "k1")).await.problem(409, "conflict");
     assert_eq!(problem["job_id"], first["id"]);
     assert!(problem["detail"].as_str().unwrap().contains("Idempotency-Key"), "{problem}");
+    let mut named = body();
+    named["id"] = json!("another");
+    let problem = submit(&world, post(&named).header("idempotency-key", "k1")).await.problem(409, "conflict");
+    assert_eq!(problem["job_id"], first["id"], "an id that was asked for is never passed over: {problem}");
     assert_eq!(count(&world).await, 1);
 }
 

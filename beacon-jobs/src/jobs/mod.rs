@@ -128,7 +128,8 @@ impl Jobs {
     /// the job.
     ///
     /// # Errors
-    /// As [`submit`](Self::submit); `Conflict` also when the key was used with another spec.
+    /// As [`submit`](Self::submit); `Conflict` also when the key was used with another spec,
+    /// or for a job of another name than the spec's.
     ///
     /// # Cancellation safety
     /// When dropped, the job may or may not be taken in. Submit it again with the same key.
@@ -139,7 +140,7 @@ impl Jobs {
             Submitted::Existing(id, status) => Ok(Accepted { id, status, is_new: false }),
             Submitted::Conflict(id) => Err(Error::new(
                 ErrorKind::Conflict,
-                format!("job {id} exists with another owner or another spec"),
+                format!("job {id} exists with another owner, another spec or, under this key, another name"),
             )),
         }
     }

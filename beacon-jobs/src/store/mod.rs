@@ -107,7 +107,7 @@ pub trait JobStore: Display + Debug + Send + Sync + 'static {
     /// | the id, or the key of this owner | outcome |
     /// |---|---|
     /// | both free | `Created` |
-    /// | taken by the same owner with an equal spec | `Existing` |
+    /// | taken by the same owner with an equal spec, and the spec names no other id | `Existing` |
     /// | taken otherwise | `Conflict`, nothing changed |
     ///
     /// # Cancellation safety

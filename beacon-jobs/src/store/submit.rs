@@ -10,7 +10,7 @@ pub struct Submission {
     pub owner: String,
     /// A word of the owner that makes a repeated submission harmless.
     pub idempotency_key: Option<String>,
-    /// The job. Its own `id` is not read.
+    /// The job. Its own `id`, when it has one, is `id`: a job of another name is not what was asked for.
     pub spec: JobSpec,
     /// [`JobSpec::digest`] of the spec.
     pub digest: [u8; 32],
@@ -25,4 +25,11 @@ pub enum Submitted {
     Existing(JobId, JobStatus),
     /// The id or the key is taken by something else. Nothing was changed.
     Conflict(JobId),
+}
+
+impl Submitted {
+    /// What a job of the same owner with an equal spec is to a submission that named this id, or none.
+    pub(crate) fn equal(id: JobId, status: JobStatus, named: Option<&JobId>) -> Self {
+        if named.is_none_or(|named| *named == id) { Self::Existing(id, status) } else { Self::Conflict(id) }
+    }
 }

@@ -84,7 +84,7 @@ impl State {
                 (Some(job), Some(status))
                     if job.owner == submission.owner && job.digest == submission.digest =>
                 {
-                    Submitted::Existing(id, status)
+                    Submitted::equal(id, status, submission.spec.id.as_ref())
                 }
                 _ => Submitted::Conflict(id),
             };

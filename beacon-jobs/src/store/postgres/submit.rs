@@ -17,6 +17,8 @@ pub(super) struct NewJob {
     first: Call,
     /// Batches of specs that do not go with the first.
     more: Vec<Call>,
+    /// The id that its spec names.
+    named: Option<JobId>,
 }
 
 /// Specs as columns.
@@ -72,18 +74,18 @@ impl NewJob {
                     .bind(specs.inputs)
             })
             .collect();
-        Ok(Self { first, more })
+        Ok(Self { first, more, named: spec.id.clone() })
     }
 
     /// Takes the job in, in a commit of its own.
     pub(super) async fn submit(&self, source: &Source) -> Result<(Submitted, Vec<Signal>), Fault> {
         if self.more.is_empty() {
-            return submitted(&source.run(Lane::Common, Nature::Once, &self.first).await?);
+            return self.submitted(&source.run(Lane::Common, Nature::Once, &self.first).await?);
         }
         source
             .transact(|| async {
                 let mut work = source.begin(Statement::Begin).await?;
-                let done = submitted(&work.run(&self.first).await?)?;
+                let done = self.submitted(&work.run(&self.first).await?)?;
                 if matches!(done.0, Submitted::Created(_)) {
                     for call in &self.more {
                         work.run(call).await?;
@@ -101,7 +103,7 @@ impl NewJob {
         source: &Source,
         connection: &mut PgConnection,
     ) -> Result<(Submitted, Vec<Signal>), Fault> {
-        let done = submitted(&source.execute(connection, &self.first, &mut false).await?)?;
+        let done = self.submitted(&source.execute(connection, &self.first, &mut false).await?)?;
         if matches!(done.0, Submitted::Created(_)) {
             for call in &self.more {
                 source.execute(connection, call, &mut false).await?;
@@ -109,16 +111,16 @@ impl NewJob {
         }
         Ok(done)
     }
-}
 
-fn submitted(answer: &Answer) -> Result<(Submitted, Vec<Signal>), Fault> {
-    let row = answer.row()?;
-    let id: JobId = row.job(1)?;
-    Ok(match row.text(0)? {
-        "created" => (Submitted::Created(id), vec![Signal::Queued]),
-        "existing" => (Submitted::Existing(id, row.word(2)?), Vec::new()),
-        _ => (Submitted::Conflict(id), Vec::new()),
-    })
+    fn submitted(&self, answer: &Answer) -> Result<(Submitted, Vec<Signal>), Fault> {
+        let row = answer.row()?;
+        let id: JobId = row.job(1)?;
+        Ok(match row.text(0)? {
+            "created" => (Submitted::Created(id), vec![Signal::Queued]),
+            "existing" => (Submitted::equal(id, row.word(2)?, self.named.as_ref()), Vec::new()),
+            _ => (Submitted::Conflict(id), Vec::new()),
+        })
+    }
 }
 
 /// JSON as it can stand in a `jsonb` column.

@@ -14,6 +14,8 @@ use crate::store::{Signal, Submission, Submitted};
 #[derive(Debug)]
 pub(super) struct NewJob {
     id: JobId,
+    /// The id that its spec names.
+    named: Option<JobId>,
     owner: String,
     key: Option<String>,
     digest: Vec<u8>,
@@ -54,6 +56,7 @@ impl NewJob {
         specs.push(batch);
         Ok(Self {
             id: submission.id.clone(),
+            named: spec.id.clone(),
             owner: submission.owner.clone(),
             key: submission.idempotency_key.clone(),
             digest: submission.digest.to_vec(),
@@ -75,7 +78,7 @@ pub(super) async fn submit(link: &mut Link<'_>, clock: &dyn Clock, job: &NewJob)
         .bind(id.clone())
         .bind(job.digest.clone());
     let answers = link.run(call).await?;
-    if let Some(taken) = taken(&answers)? {
+    if let Some(taken) = taken(&answers, job.named.as_ref())? {
         link.rollback().await?;
         return Ok((taken, Vec::new()));
     }
@@ -99,8 +102,8 @@ pub(super) async fn submit(link: &mut Link<'_>, clock: &dyn Clock, job: &NewJob)
 }
 
 /// What already has the key or the id of a submission.
-fn taken(answers: &Answers) -> Result<Option<Submitted>, Fault> {
+fn taken(answers: &Answers, named: Option<&JobId>) -> Result<Option<Submitted>, Fault> {
     let Some(row) = answers.row(0).or_else(|| answers.row(1)) else { return Ok(None) };
     let id = row.job(0)?;
-    Ok(Some(if row.flag(1)? { Submitted::Existing(id, row.word(2)?) } else { Submitted::Conflict(id) }))
+    Ok(Some(if row.flag(1)? { Submitted::equal(id, row.word(2)?, named) } else { Submitted::Conflict(id) }))
 }

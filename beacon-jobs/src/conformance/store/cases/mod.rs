@@ -40,6 +40,7 @@ macro_rules! __store_cases {
                 the_same_submission_again_gives_the_first_job
                 the_same_submission_again_tells_how_far_the_job_has_come
                 an_equal_spec_under_a_used_key_gives_the_first_job
+                another_name_under_a_used_key_is_a_conflict
                 another_spec_under_a_used_key_is_a_conflict
                 another_spec_under_a_used_id_is_a_conflict
                 an_id_of_another_owner_is_a_conflict

@@ -83,6 +83,18 @@ pub(super) async fn an_equal_spec_under_a_used_key_gives_the_first_job(bed: Bed)
     assert_eq!(bed.store.get(&id("second"), ExecutionPage::NONE).await.unwrap(), None);
 }
 
+pub(super) async fn another_name_under_a_used_key_is_a_conflict(bed: Bed) {
+    let named = |name: &str| keyed(name, ALICE, "key", spec(1).with_id(id(name)));
+    assert_eq!(bed.store.submit(&named("first")).await.unwrap(), Submitted::Created(id("first")));
+
+    let other = bed.store.submit(&named("second")).await.unwrap();
+
+    assert_eq!(other, Submitted::Conflict(id("first")));
+    assert_eq!(bed.store.get(&id("second"), ExecutionPage::NONE).await.unwrap(), None);
+    let again = bed.store.submit(&named("first")).await.unwrap();
+    assert_eq!(again, Submitted::Existing(id("first"), JobStatus::Queued));
+}
+
 pub(super) async fn another_spec_under_a_used_key_is_a_conflict(bed: Bed) {
     bed.store.submit(&keyed("first", ALICE, "key", spec(1))).await.unwrap();
     let before = bed.snapshot(&id("first")).await;
