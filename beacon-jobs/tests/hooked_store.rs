@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use serde_json::json;
 
 /// All calls, in the order in which [`call_all`] makes them.
-const CALLS: [&str; 25] = [
+const CALLS: [&str; 26] = [
     "check",
     "submit",
     "get",
@@ -33,6 +33,7 @@ const CALLS: [&str; 25] = [
     "release",
     "start",
     "save_handles",
+    "report_progress",
     "seal",
     "finish",
     "finish_job",
@@ -110,6 +111,7 @@ async fn call_all(store: &impl JobStore) -> Vec<Option<ErrorKind>> {
         failed(store.release(&release).await),
         failed(store.start(&[]).await),
         failed(store.save_handles(&[]).await),
+        failed(store.report_progress(&[]).await),
         failed(store.seal(&[]).await),
         failed(store.finish(&[]).await),
         failed(store.finish_job(&finish_job).await),

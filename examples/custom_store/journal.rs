@@ -10,8 +10,8 @@ use beacon_jobs::stop::{StopItem, StopState};
 use beacon_jobs::store::{
     Claim, ClaimedJob, CloseStop, CloseStopOutcome, DrivenStops, ExecutionPage, FinishExecution, FinishJob,
     FinishJobOutcome, FinishOutcome, Heartbeat, HeldJob, JobFilter, JobList, JobStore, Joined, NodeEnd,
-    NodeIdentity, NodeRecord, Release, SaveHandle, SaveOutcome, Seal, Signals, StartExecution, StartOutcome,
-    StopUpdate, Submission, Submitted, TakeStops,
+    NodeIdentity, NodeRecord, Release, ReportProgress, SaveHandle, SaveOutcome, Seal, Signals,
+    StartExecution, StartOutcome, StopUpdate, Submission, Submitted, TakeStops,
 };
 use beacon_jobs::{Error, IncarnationId, JobId, Result};
 use serde_json::{Value, json};
@@ -157,6 +157,10 @@ impl<S: JobStore> JobStore for JournaledStore<S> {
 
     async fn save_handles(&self, saves: &[SaveHandle]) -> Result<Vec<SaveOutcome>> {
         self.store.save_handles(saves).await
+    }
+
+    async fn report_progress(&self, reports: &[ReportProgress]) -> Result<Vec<bool>> {
+        self.store.report_progress(reports).await
     }
 
     async fn seal(&self, seals: &[Seal]) -> Result<()> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::error::ExecuteError;
@@ -17,7 +18,7 @@ use crate::cancel::CancelReason;
 use crate::clock::Clock;
 use crate::context::Scope;
 use crate::id::{AttemptId, JobId};
-use crate::job::{ExecutionSpec, FailureKind};
+use crate::job::{ExecutionProgress, ExecutionSpec, FailureKind};
 use crate::mutation::{Mutation, is_broken};
 use crate::stop::Handle;
 use crate::store::{Fence, JobStore, Refusal, SaveHandle, SaveOutcome};
@@ -62,6 +63,7 @@ pub struct ExecutionContext {
     /// A request was answered after the handle was saved: the work has begun.
     begun: AtomicBool,
     flights: Flights,
+    told: watch::Sender<Option<ExecutionProgress>>,
     lease: Arc<Lease>,
     store: Arc<dyn JobStore>,
     clock: Arc<dyn Clock>,
@@ -89,6 +91,7 @@ impl ExecutionContext {
             saved: AtomicBool::new(false),
             begun: AtomicBool::new(false),
             flights: Flights::default(),
+            told: watch::Sender::new(None),
             lease,
             store,
             clock,
@@ -282,6 +285,21 @@ impl ExecutionContext {
                     .with_source(error))
             }
         }
+    }
+
+    /// Tells how far the attempt has come. Those who watch the job see it, and it stays with the
+    /// execution until the next attempt.
+    ///
+    /// It is written at once, and then about once a second: of what is told in between, the last. The
+    /// last of all is written before the attempt's result. What cannot be written is dropped, and
+    /// nothing waits for it: call this as often as there is news.
+    pub fn report_progress(&self, progress: ExecutionProgress) {
+        self.told.send_replace(Some(progress));
+    }
+
+    /// Where it is told.
+    pub(crate) const fn told(&self) -> &watch::Sender<Option<ExecutionProgress>> {
+        &self.told
     }
 
     /// Polls a request until its time is up; tells when it was polled last.

@@ -11,12 +11,13 @@ use async_trait::async_trait;
 use dashmap::DashMap;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Capabilities, ExecuteError, ExecutionContext, Executor, Reach};
 use crate::host::{Liveness, ProcessIdentity};
 use crate::id::{AttemptId, JobId};
-use crate::job::FailureKind;
+use crate::job::{ExecutionProgress, FailureKind};
 use crate::stop::{Handle, StopError, StopRequest, StopStatus};
 
 /// How soon a stop that waits for the end of a closure is asked again.
@@ -38,6 +39,7 @@ pub struct Call {
     /// Fires when the work is to end. Whoever returns within the grace may save itself; an async
     /// closure that does not is dropped then.
     pub token: CancellationToken,
+    told: watch::Sender<Option<ExecutionProgress>>,
 }
 
 impl Call {
@@ -50,6 +52,24 @@ impl Call {
             let message = format!("input.{}: {}", error.path(), error.inner());
             ExecuteError::new(FailureKind::InvalidInput, message)
         })
+    }
+
+    /// Tells how far the attempt has come; see [`ExecutionContext::report_progress`].
+    ///
+    /// ```
+    /// use beacon_jobs::executor::function::FunctionExecutor;
+    /// use beacon_jobs::job::ExecutionProgress;
+    ///
+    /// let steps = FunctionExecutor::new("steps", |call| async move {
+    ///     for step in 0..3 {
+    ///         call.report_progress(ExecutionProgress::new(step).of(3).with_message("counting"));
+    ///         tokio::task::yield_now().await;
+    ///     }
+    ///     Ok(serde_json::json!(null))
+    /// });
+    /// ```
+    pub fn report_progress(&self, progress: ExecutionProgress) {
+        self.told.send_replace(Some(progress));
     }
 }
 
@@ -176,6 +196,7 @@ impl Executor for FunctionExecutor {
             number: cx.attempt_number(),
             input: cx.spec().input.clone(),
             token: live.ask.clone(),
+            told: cx.told().clone(),
         };
         let ended = Ended::later(self, attempt, live.clone());
         let handle = Handle::of(&ProcessIdentity::current())

@@ -9,6 +9,7 @@ mod file;
 mod lanes;
 mod matrix;
 mod outline;
+mod progress;
 mod record;
 mod spec;
 mod status;
@@ -17,6 +18,7 @@ pub use failure::{Failure, FailureKind};
 pub use file::parse_job_file;
 pub(crate) use lanes::lanes;
 pub use outline::{ExecutionOutline, JobOutline};
+pub use progress::ExecutionProgress;
 pub use record::{
     AuditAction, AuditEntry, Cancellation, ExecutionRecord, JobDetail, JobRecord, Progress, StopCounts,
     StopRecord,

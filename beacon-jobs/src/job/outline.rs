@@ -1,6 +1,7 @@
 use time::OffsetDateTime;
 
 use super::failure::Failure;
+use super::progress::ExecutionProgress;
 use super::record::{ExecutionRecord, JobDetail, JobRecord, StopCounts, StopRecord};
 use super::status::ExecutionStatus;
 
@@ -27,6 +28,8 @@ pub struct ExecutionOutline {
     pub started_at: Option<OffsetDateTime>,
     /// When it reached its outcome.
     pub finished_at: Option<OffsetDateTime>,
+    /// How far its latest attempt has come, where the executor tells.
+    pub progress: Option<ExecutionProgress>,
     /// Why it failed.
     pub error: Option<Failure>,
     /// The stop of its least settled attempt; absent until one had to be stopped.
@@ -57,6 +60,7 @@ impl From<ExecutionRecord> for ExecutionOutline {
             attempt: record.attempt,
             started_at: record.started_at,
             finished_at: record.finished_at,
+            progress: record.progress,
             error: record.error,
             stop: record.stop,
         }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::failure::Failure;
+use super::progress::ExecutionProgress;
 use super::spec::JobSpec;
 use super::status::{ExecutionStatus, JobStatus, words};
 use crate::cancel::StopMode;
@@ -198,6 +199,8 @@ pub struct ExecutionRecord {
     /// When it reached its outcome.
     #[serde(with = "time::serde::rfc3339::option")]
     pub finished_at: Option<OffsetDateTime>,
+    /// How far its latest attempt has come, where the executor tells.
+    pub progress: Option<ExecutionProgress>,
     /// Why it failed.
     pub error: Option<Failure>,
     /// What it brought. A failed execution may have one too: the exit code and what was printed.

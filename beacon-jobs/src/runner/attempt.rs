@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::job::JobRun;
+use super::progress::ProgressWriter;
 use crate::cancel::{CancelReason, CancelRequest};
 use crate::clock::until;
 use crate::executor::{Attempt, ExecuteError, ExecutionContext, Executor, Permit};
@@ -171,7 +172,9 @@ impl Prepared {
         let execute = AssertUnwindSafe(executor.execute(&cx)).catch_unwind();
         let execute = async { execute.await.unwrap_or_else(|_| Err(panicked())) };
         let mut execute = Some(Box::pin(execute));
-        let event = self.run_until_event(&cx, &*executor, execute.as_mut().map(Pin::as_mut)).await;
+        let mut progress = ProgressWriter::new(&self.run, &cx);
+        let event =
+            self.run_until_event(&cx, &*executor, execute.as_mut().map(Pin::as_mut), &mut progress).await;
         let (reason, late) = match event {
             Event::Detached => {
                 // Nothing is under way: the release that hands it over seals it.
@@ -184,6 +187,7 @@ impl Prepared {
             Event::Done(outcome) => match cx.reason() {
                 None => {
                     drop(execute);
+                    progress.finish().await;
                     return self.conclude(&cx, outcome, minted, counted).await;
                 }
                 // What it brings once it was told to end is late, however quick it was: it may have
@@ -227,6 +231,7 @@ impl Prepared {
         cx: &ExecutionContext,
         executor: &dyn Executor,
         execute: Option<Pin<&mut F>>,
+        progress: &mut ProgressWriter,
     ) -> Event
     where
         F: Future<Output = Outcome> + Send,
@@ -235,11 +240,14 @@ impl Prepared {
         let capabilities = executor.capabilities();
         let mut ended = pin!(self.ended(cx));
         let mut draining = pin!(self.run.node.draining.cancelled());
+        let mut telling = pin!(progress.run());
         let mut drains = false;
         poll_fn(|task| {
             if let Poll::Ready(outcome) = execute.as_mut().poll(task) {
                 return Poll::Ready(Event::Done(outcome));
             }
+            // It goes on as long as this does, whose context it reads from.
+            let _ = telling.as_mut().poll(task);
             drains = drains || draining.as_mut().poll(task).is_ready();
             if drains && capabilities.resume && cx.is_watching(capabilities.two_step) {
                 return Poll::Ready(Event::Detached);

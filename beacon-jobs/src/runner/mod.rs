@@ -9,6 +9,7 @@ mod lease;
 mod limits;
 mod node;
 mod options;
+mod progress;
 mod shutdown;
 mod stops;
 mod watch;

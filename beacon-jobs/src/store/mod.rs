@@ -28,8 +28,8 @@ pub use memory::MemoryStore;
 pub use node::{Heartbeat, Joined, NodeEnd, NodeIdentity, NodeRecord};
 pub use progress::{
     Claim, ClaimedExecution, ClaimedJob, ExecutionResult, Fence, FinishExecution, FinishJob,
-    FinishJobOutcome, FinishOutcome, HeldJob, PastAttempt, Refusal, Release, SaveHandle, SaveOutcome, Seal,
-    StartExecution, StartOutcome,
+    FinishJobOutcome, FinishOutcome, HeldJob, PastAttempt, Refusal, Release, ReportProgress, SaveHandle,
+    SaveOutcome, Seal, StartExecution, StartOutcome,
 };
 pub use query::{ExecutionPage, JobFilter, JobList};
 pub use session::{NewSession, Session, SessionStore, TokenHash};
@@ -248,6 +248,14 @@ pub trait JobStore: Display + Debug + Send + Sync + 'static {
     /// When dropped, the handle may or may not be saved; the same call again tells.
     async fn save_handles(&self, saves: &[SaveHandle]) -> Result<Vec<SaveOutcome>>;
 
+    /// Records how far attempts have come, in the place of what was told of them before, where the job
+    /// runs under this fence and the attempt is current. Tells of which it was recorded; of the others
+    /// nothing was changed. The next attempt begins without.
+    ///
+    /// # Cancellation safety
+    /// When dropped, the progress may or may not be recorded.
+    async fn report_progress(&self, reports: &[ReportProgress]) -> Result<Vec<bool>>;
+
     /// Records that no request which creates or begins these attempts is, or will be, under way. An
     /// open stop becomes due at once. The strongest seal stays; a seal by the minter after one by
     /// time reopens a stop that was confirmed meanwhile. Unknown attempts are passed over.
@@ -388,6 +396,10 @@ impl<S: JobStore + ?Sized> JobStore for Arc<S> {
     async fn save_handles(&self, saves: &[SaveHandle]) -> Result<Vec<SaveOutcome>> {
         (**self).save_handles(saves).await
     }
+    async fn report_progress(&self, reports: &[ReportProgress]) -> Result<Vec<bool>> {
+        (**self).report_progress(reports).await
+    }
+
     async fn seal(&self, seals: &[Seal]) -> Result<()> {
         (**self).seal(seals).await
     }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::id::{AttemptId, IncarnationId, JobId};
-use crate::job::{ExecutionSpec, ExecutionStatus, Failure, JobSpec, JobStatus};
+use crate::job::{ExecutionProgress, ExecutionSpec, ExecutionStatus, Failure, JobSpec, JobStatus};
 use crate::stop::{Handle, SealedBy, StopState};
 
 /// Who holds a job: carried by every write that changes its status, outcome or current attempt,
@@ -187,6 +187,21 @@ pub enum SaveOutcome {
     Granted,
     /// It may not, and its stop is requested.
     Refused(Refusal),
+}
+
+/// How far an attempt has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportProgress {
+    /// Who holds the job.
+    pub fence: Fence,
+    /// The job.
+    pub job: JobId,
+    /// The execution's place in the job's list.
+    pub index: u32,
+    /// The attempt. Another than the current one is refused.
+    pub attempt: AttemptId,
+    /// How far.
+    pub progress: ExecutionProgress,
 }
 
 /// A seal to record.

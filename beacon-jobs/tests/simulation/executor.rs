@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use beacon_jobs::AttemptId;
 use beacon_jobs::executor::{Capabilities, ExecuteError, ExecutionContext, Executor};
+use beacon_jobs::job::ExecutionProgress;
 use beacon_jobs::stop::{Handle, StopError, StopRequest, StopStatus};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -283,7 +284,10 @@ impl Executor for Remote {
         if self.kind.two_step() {
             self.start(cx, "begin", Request::Begin).await?;
         }
-        self.watch(attempt, input.fails).await
+        cx.report_progress(ExecutionProgress::new(0).of(1));
+        let done = self.watch(attempt, input.fails).await;
+        cx.report_progress(ExecutionProgress::new(1).of(1));
+        done
     }
 
     async fn stop(&self, handle: &Handle, request: &StopRequest) -> Result<StopStatus, StopError> {

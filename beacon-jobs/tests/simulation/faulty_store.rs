@@ -246,6 +246,16 @@ impl JobStore for FaultyStore {
         }
         Ok(outcomes)
     }
+    async fn report_progress(&self, reports: &[ReportProgress]) -> Result<Vec<bool>> {
+        let mut altered = reports.to_vec();
+        for report in &mut altered {
+            self.world.alter_fence(&report.job, &mut report.fence);
+        }
+        self.call("report_progress", self.store().report_progress(&altered), |world, recorded| {
+            self.wrote("report_progress", world, Write::Report(reports, recorded));
+        })
+        .await
+    }
     async fn seal(&self, seals: &[Seal]) -> Result<()> {
         let seals = &self.world.alter_seals(seals);
         self.call("seal", self.store().seal(seals), |world, ()| {

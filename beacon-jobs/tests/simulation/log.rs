@@ -42,6 +42,7 @@ pub struct Figures {
     pub faults: u64,
     pub lost_leases: u64,
     pub begun: u64,
+    pub progress_recorded: u64,
     pub stops_confirmed: u64,
     pub orphans: u64,
     pub let_off: u64,
@@ -57,6 +58,7 @@ impl Figures {
         self.faults += other.faults;
         self.lost_leases += other.lost_leases;
         self.begun += other.begun;
+        self.progress_recorded += other.progress_recorded;
         self.stops_confirmed += other.stops_confirmed;
         self.orphans += other.orphans;
         self.let_off += other.let_off;
@@ -68,7 +70,7 @@ impl fmt::Display for Figures {
         write!(
             f,
             "{} seeds: {} cancels, {} crashes, {} freezes, {} drains, {} leases lost, {} faults of store and \
-             provider, {} works begun, {} stops confirmed, {} alive for a while \
+             provider, {} works begun, {} reports of progress recorded, {} stops confirmed, {} alive for a while \
              after a confirmation that rests on time, orphans = {}",
             self.seeds,
             self.cancels,
@@ -78,6 +80,7 @@ impl fmt::Display for Figures {
             self.lost_leases,
             self.faults,
             self.begun,
+            self.progress_recorded,
             self.stops_confirmed,
             self.let_off,
             self.orphans,

@@ -32,6 +32,7 @@ pub(crate) enum Op {
     TakeOver { limit: u32, executors: usize, running: usize },
     Start(Vec<Start>),
     Save(Vec<(Target, u8)>),
+    Report(Vec<(Target, u32)>),
     Seal(Vec<(Target, SealedBy)>),
     Finish(Vec<(Target, Ending, bool)>),
     FinishJob { job: usize, fence: usize, timed_out: bool },
@@ -131,6 +132,7 @@ fn op() -> impl Strategy<Value = Op> {
             |(limit, executors, running)| Op::TakeOver { limit, executors, running }),
         8 => some(start()).prop_map(Op::Start),
         8 => some((target(), 0..3_u8)).prop_map(Op::Save),
+        3 => some((target(), 0..3_u32)).prop_map(Op::Report),
         3 => some((target(), sealed_by())).prop_map(Op::Seal),
         8 => some((target(), ending(), any::<bool>())).prop_map(Op::Finish),
         3 => (0..JOBS, age(), proptest::bool::weighted(0.2)).prop_map(

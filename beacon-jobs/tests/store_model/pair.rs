@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use beacon_jobs::cancel::{Actor, CancelOutcome, CancelRequest, StopMode};
-use beacon_jobs::job::{ExecutionSpec, Failure, FailureKind, JobSpec, JobStatus};
+use beacon_jobs::job::{ExecutionProgress, ExecutionSpec, Failure, FailureKind, JobSpec, JobStatus};
 use beacon_jobs::stop::{Handle, StopItem};
 use beacon_jobs::store::{
     Claim, CloseStop, ExecutionPage, ExecutionResult, FinishExecution, FinishJob, HostBound, JobFilter,
-    JobStore, MemoryStore, Release, SaveHandle, Seal, StartExecution, StartOutcome, StopAnswer, StopUpdate,
-    Submission, TakeStops,
+    JobStore, MemoryStore, Release, ReportProgress, SaveHandle, Seal, StartExecution, StartOutcome,
+    StopAnswer, StopUpdate, Submission, TakeStops,
 };
 use beacon_jobs::{AttemptId, JobId};
 use serde_json::json;
@@ -149,6 +149,17 @@ impl Pair {
                     })
                     .collect();
                 both!(self, save_handles(&saves));
+            }
+            Op::Report(reports) => {
+                let reports: Vec<_> = reports
+                    .iter()
+                    .map(|(target, done)| {
+                        let (fence, job, index, attempt) = self.known.aim(target);
+                        let progress = ExecutionProgress::new(*done);
+                        ReportProgress { fence, job, index, attempt, progress }
+                    })
+                    .collect();
+                both!(self, report_progress(&reports));
             }
             Op::Seal(seals) => {
                 let seals: Vec<_> = seals

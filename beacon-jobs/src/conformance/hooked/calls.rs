@@ -46,6 +46,8 @@ pub enum StoreCall<'a> {
     Start(&'a [StartExecution]),
     /// [`save_handles`](JobStore::save_handles).
     SaveHandles(&'a [SaveHandle]),
+    /// [`report_progress`](JobStore::report_progress).
+    ReportProgress(&'a [ReportProgress]),
     /// [`seal`](JobStore::seal).
     Seal(&'a [Seal]),
     /// [`finish`](JobStore::finish).
@@ -87,6 +89,7 @@ impl StoreCall<'_> {
             Self::Release(..) => "release",
             Self::Start(..) => "start",
             Self::SaveHandles(..) => "save_handles",
+            Self::ReportProgress(..) => "report_progress",
             Self::Seal(..) => "seal",
             Self::Finish(..) => "finish",
             Self::FinishJob(..) => "finish_job",
@@ -139,6 +142,8 @@ pub enum StoreAnswer<'a> {
     Start(&'a Vec<StartOutcome>),
     /// Of [`save_handles`](JobStore::save_handles).
     SaveHandles(&'a Vec<SaveOutcome>),
+    /// Of [`report_progress`](JobStore::report_progress).
+    ReportProgress(&'a Vec<bool>),
     /// Of [`seal`](JobStore::seal).
     Seal,
     /// Of [`finish`](JobStore::finish).

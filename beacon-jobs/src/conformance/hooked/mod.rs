@@ -240,6 +240,10 @@ impl<S: JobStore, H: StoreHooks> JobStore for HookedStore<S, H> {
     async fn start(&self, starts: &[StartExecution]) -> Result<Vec<StartOutcome>> {
         around!(self.start(starts) as Start)
     }
+    async fn report_progress(&self, reports: &[ReportProgress]) -> Result<Vec<bool>> {
+        around!(self.report_progress(reports) as ReportProgress)
+    }
+
     async fn save_handles(&self, saves: &[SaveHandle]) -> Result<Vec<SaveOutcome>> {
         around!(self.save_handles(saves) as SaveHandles)
     }

@@ -16,8 +16,9 @@ use crate::job::{AuditAction, AuditEntry, ExecutionRecord, ExecutionStatus, JobD
 use crate::stop::{SealedBy, StopItem, StopState};
 use crate::store::{
     Claim, ClaimedJob, ExecutionPage, ExecutionResult, FinishExecution, FinishJob, FinishJobOutcome,
-    FinishOutcome, Heartbeat, HostBound, JobStore, Joined, MemoryStore, NodeEnd, NodeIdentity, SaveHandle,
-    SaveOutcome, Seal, StartExecution, StartOutcome, StopAnswer, Submitted, TakeStops,
+    FinishOutcome, Heartbeat, HostBound, JobStore, Joined, MemoryStore, NodeEnd, NodeIdentity,
+    ReportProgress, SaveHandle, SaveOutcome, Seal, StartExecution, StartOutcome, StopAnswer, Submitted,
+    TakeStops,
 };
 
 pub(super) type Reply = oneshot::Sender<Option<Arc<dyn JobStore>>>;
@@ -222,6 +223,15 @@ impl Bed {
 
     pub(super) async fn save(&self, save: SaveHandle) -> SaveOutcome {
         self.store.save_handles(&[save]).await.expect("save_handles")[0]
+    }
+
+    pub(super) async fn report(&self, report: ReportProgress) -> bool {
+        self.store.report_progress(&[report]).await.expect("report_progress")[0]
+    }
+
+    /// How many steps an execution is said to have done, where something is said.
+    pub(super) async fn steps(&self, job: &JobId, index: u32) -> Option<u32> {
+        self.execution(job, index).await.progress.map(|progress| progress.done)
     }
 
     pub(super) async fn finish(&self, finish: FinishExecution) -> FinishOutcome {

@@ -7,11 +7,11 @@ use time::OffsetDateTime;
 
 use crate::cancel::{Actor, CancelOutcome, CancelRequest, Escalation};
 use crate::id::{AttemptId, JobId};
-use crate::job::{AuditEntry, ExecutionSpec, Failure, FailureKind, JobDetail, JobSpec};
+use crate::job::{AuditEntry, ExecutionProgress, ExecutionSpec, Failure, FailureKind, JobDetail, JobSpec};
 use crate::stop::{Handle, SealedBy, StopItem};
 use crate::store::{
-    ClaimedJob, ExecutionResult, Fence, FinishExecution, FinishJob, SaveHandle, StartExecution, StopAnswer,
-    StopUpdate, Submission,
+    ClaimedJob, ExecutionResult, Fence, FinishExecution, FinishJob, ReportProgress, SaveHandle,
+    StartExecution, StopAnswer, StopUpdate, Submission,
 };
 
 /// The owner of every job that a case does not say otherwise of.
@@ -43,6 +43,11 @@ impl Held {
 
     pub(super) fn save(&self, index: u32, attempt: AttemptId, handle: &Handle) -> SaveHandle {
         SaveHandle { fence: self.fence, job: self.job.clone(), index, attempt, handle: handle.clone() }
+    }
+
+    pub(super) fn report(&self, index: u32, attempt: AttemptId, done: u32) -> ReportProgress {
+        let progress = ExecutionProgress::new(done).of(9).with_message(format!("step {done}"));
+        ReportProgress { fence: self.fence, job: self.job.clone(), index, attempt, progress }
     }
 
     pub(super) fn finish(&self, index: u32, attempt: AttemptId, result: ExecutionResult) -> FinishExecution {

@@ -18,8 +18,8 @@ use self::state::State;
 use super::{
     Claim, ClaimedJob, CloseStop, CloseStopOutcome, DrivenStops, ExecutionPage, FinishExecution, FinishJob,
     FinishJobOutcome, FinishOutcome, Heartbeat, HeldJob, JobFilter, JobList, JobStore, Joined, NodeEnd,
-    NodeIdentity, NodeRecord, Release, SaveHandle, SaveOutcome, Seal, SignalSender, Signals, StartExecution,
-    StartOutcome, StopUpdate, Submission, Submitted, TakeStops,
+    NodeIdentity, NodeRecord, Release, ReportProgress, SaveHandle, SaveOutcome, Seal, SignalSender, Signals,
+    StartExecution, StartOutcome, StopUpdate, Submission, Submitted, TakeStops,
 };
 use crate::cancel::{CancelOutcome, CancelRequest};
 use crate::clock::{Clock, SystemClock};
@@ -164,6 +164,10 @@ impl JobStore for MemoryStore {
 
     async fn save_handles(&self, saves: &[SaveHandle]) -> Result<Vec<SaveOutcome>> {
         Ok(self.write(|state, now| saves.iter().map(|save| state.rows.save_handle(now, save)).collect()))
+    }
+
+    async fn report_progress(&self, reports: &[ReportProgress]) -> Result<Vec<bool>> {
+        Ok(self.write(|state, _| reports.iter().map(|report| state.report_progress(report)).collect()))
     }
 
     async fn seal(&self, seals: &[Seal]) -> Result<()> {

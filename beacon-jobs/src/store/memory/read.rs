@@ -7,8 +7,8 @@ use super::state::State;
 use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::job::{
-    ExecutionOutline, ExecutionRecord, ExecutionStatus, JobDetail, JobOutline, JobRecord, JobStatus,
-    StopCounts, StopRecord,
+    ExecutionOutline, ExecutionProgress, ExecutionRecord, ExecutionStatus, JobDetail, JobOutline, JobRecord,
+    JobStatus, StopCounts, StopRecord,
 };
 use crate::stop::StopState;
 use crate::store::rules::{AttemptRow, ExecutionRow};
@@ -58,6 +58,7 @@ impl State {
                 attempt: u32::try_from(execution.attempts.len()).unwrap_or(u32::MAX),
                 started_at: execution.started_at,
                 finished_at: execution.finished_at,
+                progress: self.told(execution),
                 error: execution.error.clone(),
                 output: execution.output.clone(),
                 late_output: self.attempts(execution).rev().find_map(|attempt| attempt.late_output.clone()),
@@ -75,11 +76,16 @@ impl State {
                 attempt: u32::try_from(execution.attempts.len()).unwrap_or(u32::MAX),
                 started_at: execution.started_at,
                 finished_at: execution.finished_at,
+                progress: self.told(execution),
                 error: execution.error.clone(),
                 stop: self.stop(execution),
             })
             .collect();
         Some(JobOutline { job: self.record(now, id)?, stops: self.stops(id), executions })
+    }
+
+    fn told(&self, execution: &ExecutionRow) -> Option<ExecutionProgress> {
+        self.told.get(execution.attempts.last()?).cloned()
     }
 
     /// The stop that an execution shows.

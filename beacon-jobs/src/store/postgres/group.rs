@@ -18,8 +18,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::stop::StopState;
 use crate::store::sql::Fault;
 use crate::store::{
-    FinishExecution, FinishOutcome, SaveHandle, SaveOutcome, Seal, Signal, StartExecution, StartOutcome,
-    StopUpdate,
+    FinishExecution, FinishOutcome, ReportProgress, SaveHandle, SaveOutcome, Seal, Signal, StartExecution,
+    StartOutcome, StopUpdate,
 };
 
 /// A sort of call that is made in batches.
@@ -80,6 +80,7 @@ macro_rules! kinds {
 kinds! {
     starts Starts: StartExecution => StartOutcome, progress::start;
     saves Saves: SaveHandle => SaveOutcome, progress::save;
+    reports Reports: ReportProgress => bool, progress::report;
     seals Seals: Seal => (), progress::seal;
     finishes Finishes: FinishExecution => FinishOutcome, progress::finish;
     records Records: StopUpdate => Option<StopState>, stops::record;

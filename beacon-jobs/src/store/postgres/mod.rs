@@ -43,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::codec::{check_nul, interval};
 use self::ends::Wish;
-use self::group::{Finishes, Groups, Records, Saves, Seals, Starts};
+use self::group::{Finishes, Groups, Records, Reports, Saves, Seals, Starts};
 use self::hints::Hints;
 use self::link::{Call, Nature};
 use self::source::{Lane, Source, check_server};
@@ -53,8 +53,8 @@ use super::sql::{self, Cells, Fault, NOT_MIGRATED};
 use super::{
     Claim, ClaimedJob, CloseStop, CloseStopOutcome, DrivenStops, ExecutionPage, FinishExecution, FinishJob,
     FinishJobOutcome, FinishOutcome, Heartbeat, HeldJob, JobFilter, JobList, JobStore, Joined, NodeEnd,
-    NodeIdentity, NodeRecord, Release, SaveHandle, SaveOutcome, Seal, Signal, SignalSender, Signals,
-    StartExecution, StartOutcome, StopUpdate, Submission, Submitted, TakeStops,
+    NodeIdentity, NodeRecord, Release, ReportProgress, SaveHandle, SaveOutcome, Seal, Signal, SignalSender,
+    Signals, StartExecution, StartOutcome, StopUpdate, Submission, Submitted, TakeStops,
 };
 use crate::cancel::{Actor, CancelOutcome, CancelRequest};
 use crate::clock::{SystemClock, within};
@@ -318,6 +318,10 @@ impl JobStore for PostgresStore {
     async fn save_handles(&self, saves: &[SaveHandle]) -> Result<Vec<SaveOutcome>> {
         sql::check_saves(saves)?;
         group::ask::<Saves>(&self.core, saves.to_vec()).await
+    }
+
+    async fn report_progress(&self, reports: &[ReportProgress]) -> Result<Vec<bool>> {
+        group::ask::<Reports>(&self.core, reports.to_vec()).await
     }
 
     async fn seal(&self, seals: &[Seal]) -> Result<()> {

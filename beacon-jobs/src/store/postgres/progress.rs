@@ -13,8 +13,8 @@ use crate::cancel::{CancelRequest, StopMode};
 use crate::id::{AttemptId, JobId};
 use crate::store::sql::{Cells, Fault, epoch, json};
 use crate::store::{
-    ExecutionResult, Fence, FinishExecution, FinishOutcome, Refusal, SaveHandle, SaveOutcome, Seal, Signal,
-    StartExecution, StartOutcome,
+    ExecutionResult, Fence, FinishExecution, FinishOutcome, Refusal, ReportProgress, SaveHandle, SaveOutcome,
+    Seal, Signal, StartExecution, StartOutcome,
 };
 
 /// Gives each item of a batch its round: those of one round touch different executions and different
@@ -78,13 +78,13 @@ type Done<T> = Result<(Vec<T>, Vec<Signal>), Fault>;
 fn in_order<T: Clone>(
     answer: &Answer,
     count: usize,
-    outcome: impl Fn(&PgRow, &str) -> Result<T, Fault>,
+    outcome: impl Fn(&PgRow) -> Result<T, Fault>,
 ) -> Result<Vec<T>, Fault> {
     let mut outcomes = vec![None; count];
     for row in answer.rows() {
         let place: usize = row.count(0)?;
         if let Some(slot) = place.checked_sub(1).and_then(|place| outcomes.get_mut(place)) {
-            *slot = Some(outcome(row, row.text(1)?)?);
+            *slot = Some(outcome(row)?);
         }
     }
     let missing = || Fault::corrupt("a batch was answered in part");
@@ -107,7 +107,7 @@ pub(super) async fn start(source: &Source, starts: &[StartExecution]) -> Done<St
         columns.add(start.fence, &start.job, start.index, start.attempt);
     }
     let answer = source.run(Lane::Common, Nature::Repeatable, &columns.call(Statement::Start)).await?;
-    let outcomes = in_order(&answer, starts.len(), |row, word| match word {
+    let outcomes = in_order(&answer, starts.len(), |row| match row.text(1)? {
         "started" => Ok(StartOutcome::Started { number: row.count(2)? }),
         word => refusal(word).map(StartOutcome::Refused),
     })?;
@@ -130,7 +130,7 @@ pub(super) async fn save(source: &Source, saves: &[SaveHandle]) -> Done<SaveOutc
         .bind(StopMode::Graceful.as_str())
         .bind(interval(CancelRequest::DEFAULT_GRACE));
     let answer = source.run(Lane::Common, Nature::Repeatable, &call).await?;
-    let outcomes = in_order(&answer, saves.len(), |_, word| match word {
+    let outcomes = in_order(&answer, saves.len(), |row| match row.text(1)? {
         "granted" => Ok(SaveOutcome::Granted),
         word => refusal(word).map(SaveOutcome::Refused),
     })?;
@@ -139,6 +139,21 @@ pub(super) async fn save(source: &Source, saves: &[SaveHandle]) -> Done<SaveOutc
         signals.push(Signal::StopsDue);
     }
     Ok((outcomes, signals))
+}
+
+pub(super) async fn report(source: &Source, reports: &[ReportProgress]) -> Done<bool> {
+    let mut columns = Columns::default();
+    for report in reports {
+        columns.add(report.fence, &report.job, report.index, report.attempt);
+    }
+    let call = columns
+        .call(Statement::Report)
+        .bind(reports.iter().map(|report| json(&report.progress)).collect::<Vec<_>>());
+    let answer = source.run(Lane::Common, Nature::Repeatable, &call).await?;
+    let recorded = in_order(&answer, reports.len(), |row| row.flag(1))?;
+    let told = reports.iter().zip(&recorded).filter(|(_, recorded)| **recorded);
+    let signals = told.map(|(report, _)| Signal::Job(report.job.clone())).collect();
+    Ok((recorded, signals))
 }
 
 pub(super) async fn seal(source: &Source, seals: &[Seal]) -> Done<()> {
@@ -190,7 +205,7 @@ pub(super) async fn finish(source: &Source, finishes: &[FinishExecution]) -> Don
         .bind(StopMode::Graceful.as_str())
         .bind(interval(CancelRequest::DEFAULT_GRACE));
     let answer = source.run(Lane::Common, Nature::Repeatable, &call).await?;
-    let outcomes = in_order(&answer, finishes.len(), |_, word| match word {
+    let outcomes = in_order(&answer, finishes.len(), |row| match row.text(1)? {
         "recorded" | "repeated" => Ok(FinishOutcome::Finished),
         word => refusal(word).map(FinishOutcome::Refused),
     })?;

@@ -16,6 +16,7 @@ pub(super) const SCRIPTS: &[(i64, &str, &str)] = &[
     (4, "jobs", include_str!("../../../migrations/postgres/0004_jobs.sql")),
     (5, "cancel_many", include_str!("../../../migrations/postgres/0005_cancel_many.sql")),
     (6, "sessions", include_str!("../../../migrations/postgres/0006_sessions.sql")),
+    (7, "progress", include_str!("../../../migrations/postgres/0007_progress.sql")),
 ];
 
 /// What `@plan` stands for in a script: a plan that was made while a table was small is not used
@@ -78,6 +79,7 @@ statements! {
 
     Start = "SELECT place, outcome, number FROM @.beacon_start($1, $2, $3, $4, $5, $6)";
     Save = "SELECT place, outcome FROM @.beacon_save($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    Report = "SELECT place, recorded FROM @.beacon_report($1, $2, $3, $4, $5, $6, $7)";
     Seal = "SELECT @.beacon_seal($1, $2, $3)";
     Finish = "SELECT place, outcome, is_due \
         FROM @.beacon_finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
@@ -119,7 +121,8 @@ statements! {
 
     Get = concat!("SELECT ", record!(), ", @.beacon_stop_counts(j.seq) FROM @.beacon_jobs j WHERE j.id = $1");
     GetExecutions = "SELECT e.key, e.status, e.attempts, e.started_at, \
-          CASE WHEN e.status = 22 THEN j.finished_at ELSE e.finished_at END, p.spec, r.error, r.output, ( \
+          CASE WHEN e.status = 22 THEN j.finished_at ELSE e.finished_at END, \
+          (SELECT c.progress FROM @.beacon_attempts c WHERE c.execution = e.key AND c.number = e.attempts), p.spec, r.error, r.output, ( \
             SELECT a.late_output FROM @.beacon_attempts a WHERE a.execution = e.key AND a.late_output IS NOT NULL \
             ORDER BY a.number DESC LIMIT 1 \
           ), t.state, t.requested_at, t.confirmed_at, t.evidence, t.why \
@@ -136,7 +139,8 @@ statements! {
         ) t ON true \
         WHERE j.id = $1 ORDER BY e.key";
     Outline = "SELECT e.key, e.status, e.attempts, e.started_at, \
-          CASE WHEN e.status = 22 THEN j.finished_at ELSE e.finished_at END, r.error, \
+          CASE WHEN e.status = 22 THEN j.finished_at ELSE e.finished_at END, \
+          (SELECT c.progress FROM @.beacon_attempts c WHERE c.execution = e.key AND c.number = e.attempts), r.error, \
           t.state, t.requested_at, t.confirmed_at, t.evidence, t.why \
         FROM @.beacon_jobs j \
         CROSS JOIN LATERAL ( \

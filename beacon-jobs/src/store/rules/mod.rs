@@ -202,7 +202,7 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    fn job(&mut self, id: &JobId) {
+    pub(crate) fn job(&mut self, id: &JobId) {
         if !matches!(self.signals.last(), Some(Signal::Job(last)) if last == id) {
             self.signals.push(Signal::Job(id.clone()));
         }

@@ -6,8 +6,8 @@ use crate::job::{ExecutionStatus, JobStatus};
 use crate::mutation::{Mutation, is_broken};
 use crate::stop::SealedBy;
 use crate::store::{
-    ExecutionResult, Fence, FinishExecution, FinishOutcome, Refusal, SaveHandle, SaveOutcome, StartExecution,
-    StartOutcome,
+    ExecutionResult, Fence, FinishExecution, FinishOutcome, Refusal, ReportProgress, SaveHandle, SaveOutcome,
+    StartExecution, StartOutcome,
 };
 
 impl Rows {
@@ -132,6 +132,13 @@ impl Rows {
         self.changes.attempt(save.attempt);
         self.changes.job(&save.job);
         outcome
+    }
+
+    /// Whether how far an attempt has come is taken from this writer.
+    pub(crate) fn may_report(&self, report: &ReportProgress) -> bool {
+        let key = (report.job.clone(), report.index);
+        self.refusal(&report.job, report.fence).is_none()
+            && self.executions.get(&key).is_some_and(|execution| execution.is_current(report.attempt))
     }
 
     /// Records how an attempt ended.

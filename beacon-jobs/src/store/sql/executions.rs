@@ -9,11 +9,11 @@ use crate::stop::StopState;
 use crate::store::rules::{AttemptRow, StopRow};
 use crate::store::{ClaimedExecution, Fence, PastAttempt};
 
-/// Reads an execution: key, status, attempts, started_at, finished_at, spec, error, output,
+/// Reads an execution: key, status, attempts, started_at, finished_at, progress, spec, error, output,
 /// late_output, and of the stop that it shows state, requested_at, confirmed_at, evidence, why.
 pub(crate) fn execution(row: &impl Cells) -> Result<ExecutionRecord, Fault> {
     let status = row.status(1)?;
-    let spec: ExecutionSpec = row.json(5)?;
+    let spec: ExecutionSpec = row.json(6)?;
     Ok(ExecutionRecord {
         index: codec::index(row.long(0)?),
         executor: spec.executor,
@@ -23,14 +23,15 @@ pub(crate) fn execution(row: &impl Cells) -> Result<ExecutionRecord, Fault> {
         attempt: row.count(2)?,
         started_at: row.optional_time(3)?,
         finished_at: row.optional_time(4)?,
-        error: error(row, status, 6)?,
-        output: row.optional_json(7)?,
-        late_output: row.optional_json(8)?,
-        stop: shown_stop(row, 9)?,
+        progress: row.optional_json(5)?,
+        error: error(row, status, 7)?,
+        output: row.optional_json(8)?,
+        late_output: row.optional_json(9)?,
+        stop: shown_stop(row, 10)?,
     })
 }
 
-/// Reads the state of an execution: key, status, attempts, started_at, finished_at, error, and of
+/// Reads the state of an execution: key, status, attempts, started_at, finished_at, progress, error, and of
 /// the stop that it shows state, requested_at, confirmed_at, evidence, why.
 pub(crate) fn outline(row: &impl Cells) -> Result<ExecutionOutline, Fault> {
     let status = row.status(1)?;
@@ -39,8 +40,9 @@ pub(crate) fn outline(row: &impl Cells) -> Result<ExecutionOutline, Fault> {
         attempt: row.count(2)?,
         started_at: row.optional_time(3)?,
         finished_at: row.optional_time(4)?,
-        error: error(row, status, 5)?,
-        stop: shown_stop(row, 6)?,
+        progress: row.optional_json(5)?,
+        error: error(row, status, 6)?,
+        stop: shown_stop(row, 7)?,
     })
 }
 

@@ -9,8 +9,8 @@ use crate::clock::Clock;
 use crate::stop::StopState;
 use crate::store::sql::Fault;
 use crate::store::{
-    CloseStop, CloseStopOutcome, FinishExecution, FinishOutcome, SaveHandle, SaveOutcome, Seal, Signal,
-    StartExecution, StartOutcome, StopUpdate,
+    CloseStop, CloseStopOutcome, FinishExecution, FinishOutcome, ReportProgress, SaveHandle, SaveOutcome,
+    Seal, Signal, StartExecution, StartOutcome, StopUpdate,
 };
 
 /// A call that shares its transaction with others.
@@ -18,6 +18,7 @@ use crate::store::{
 pub(super) enum Shared {
     Start(Vec<StartExecution>, Reply<Vec<StartOutcome>>),
     Save(Vec<SaveHandle>, Reply<Vec<SaveOutcome>>),
+    Report(Vec<ReportProgress>, Reply<Vec<bool>>),
     Seal(Vec<Seal>, Reply<()>),
     Finish(Vec<FinishExecution>, Reply<Vec<FinishOutcome>>),
     RecordStops(Vec<StopUpdate>, Reply<Vec<Option<StopState>>>),
@@ -29,6 +30,7 @@ pub(super) enum Shared {
 pub(super) enum Outcome {
     Start(Vec<StartOutcome>),
     Save(Vec<SaveOutcome>),
+    Report(Vec<bool>),
     Seal,
     Finish(Vec<FinishOutcome>),
     RecordStops(Vec<Option<StopState>>),
@@ -41,6 +43,7 @@ impl Shared {
         match self {
             Self::Start(starts, _) => starts.len(),
             Self::Save(saves, _) => saves.len(),
+            Self::Report(reports, _) => reports.len(),
             Self::Seal(seals, _) => seals.len(),
             Self::Finish(finishes, _) => finishes.len(),
             Self::RecordStops(updates, _) => updates.len(),
@@ -66,6 +69,11 @@ impl Shared {
                     wanted.expect(save.attempt);
                 }
             }
+            Self::Report(reports, _) => {
+                for report in reports {
+                    wanted.execution(&report.job, report.index);
+                }
+            }
             Self::Finish(finishes, _) => {
                 for finish in finishes {
                     wanted.execution(&finish.job, finish.index);
@@ -86,6 +94,9 @@ impl Shared {
             Self::Save(saves, _) => {
                 Outcome::Save(saves.iter().map(|save| set.rows.save_handle(now, save)).collect())
             }
+            Self::Report(reports, _) => {
+                Outcome::Report(reports.iter().map(|report| set.report_progress(report)).collect())
+            }
             Self::Seal(seals, _) => {
                 seals.iter().for_each(|seal| set.rows.seal(now, *seal));
                 Outcome::Seal
@@ -105,6 +116,7 @@ impl Shared {
         match (self, outcome) {
             (Self::Start(_, reply), Outcome::Start(outcome)) => reply.send(Ok(outcome)),
             (Self::Save(_, reply), Outcome::Save(outcome)) => reply.send(Ok(outcome)),
+            (Self::Report(_, reply), Outcome::Report(outcome)) => reply.send(Ok(outcome)),
             (Self::Seal(_, reply), Outcome::Seal) => reply.send(Ok(())),
             (Self::Finish(_, reply), Outcome::Finish(outcome)) => reply.send(Ok(outcome)),
             (Self::RecordStops(_, reply), Outcome::RecordStops(outcome)) => reply.send(Ok(outcome)),
@@ -119,6 +131,7 @@ impl Shared {
         match self {
             Self::Start(_, reply) => reply.send(Err(fault)),
             Self::Save(_, reply) => reply.send(Err(fault)),
+            Self::Report(_, reply) => reply.send(Err(fault)),
             Self::Seal(_, reply) => reply.send(Err(fault)),
             Self::Finish(_, reply) => reply.send(Err(fault)),
             Self::RecordStops(_, reply) => reply.send(Err(fault)),

@@ -13,6 +13,7 @@ use crate::store::sql::Fault;
 const SCRIPTS: &[(i64, &str, &str)] = &[
     (1, "jobs", include_str!("../../../migrations/sqlite/0001_jobs.sql")),
     (2, "sessions", include_str!("../../../migrations/sqlite/0002_sessions.sql")),
+    (3, "progress", include_str!("../../../migrations/sqlite/0003_progress.sql")),
 ];
 
 /// Beside `_sqlx_migrations`, which may be the host program's.

@@ -48,8 +48,8 @@ use super::sql::{self, Fault};
 use super::{
     Claim, ClaimedJob, CloseStop, CloseStopOutcome, DrivenStops, ExecutionPage, FinishExecution, FinishJob,
     FinishJobOutcome, FinishOutcome, Heartbeat, HeldJob, JobFilter, JobList, JobStore, Joined, NodeEnd,
-    NodeIdentity, NodeRecord, Release, SaveHandle, SaveOutcome, Seal, Signals, StartExecution, StartOutcome,
-    StopUpdate, Submission, Submitted, TakeStops,
+    NodeIdentity, NodeRecord, Release, ReportProgress, SaveHandle, SaveOutcome, Seal, Signals,
+    StartExecution, StartOutcome, StopUpdate, Submission, Submitted, TakeStops,
 };
 use crate::cancel::{CancelOutcome, CancelRequest};
 use crate::clock::within;
@@ -244,6 +244,10 @@ impl JobStore for SqliteStore {
     async fn save_handles(&self, saves: &[SaveHandle]) -> Result<Vec<SaveOutcome>> {
         sql::check_saves(saves)?;
         self.writer.shared(|reply| Shared::Save(saves.to_vec(), reply)).await
+    }
+
+    async fn report_progress(&self, reports: &[ReportProgress]) -> Result<Vec<bool>> {
+        self.writer.shared(|reply| Shared::Report(reports.to_vec(), reply)).await
     }
 
     async fn seal(&self, seals: &[Seal]) -> Result<()> {

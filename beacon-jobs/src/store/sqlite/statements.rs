@@ -277,6 +277,11 @@ steps! {
 
     within LOAD_ATTEMPTS { attempts_by_id!("$1") }
 
+    within STORE_PROGRESS {
+        "UPDATE beacon_attempts SET progress = w.value ->> 1 FROM json_each($1) w \
+         WHERE beacon_attempts.id = unhex(w.value ->> 0)"
+    }
+
     commit STORE { store!() }
 
     commit STORE_RESULTS { store!(), "; ", store_results!() }
@@ -511,7 +516,8 @@ macro_rules! job {
 /// The state of an execution `e` of job `j`.
 macro_rules! state {
     () => {
-        "e.key, e.status, e.attempts, e.started_at, iif(e.status = 22, j.finished_at, e.finished_at)"
+        "e.key, e.status, e.attempts, e.started_at, iif(e.status = 22, j.finished_at, e.finished_at), ( \
+           SELECT c.progress FROM beacon_attempts c WHERE c.execution = e.key AND c.number = e.attempts)"
     };
 }
 

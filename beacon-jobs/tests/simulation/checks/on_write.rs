@@ -51,6 +51,19 @@ impl World {
                     }
                 }
             }
+            Write::Report(reports, recorded) => {
+                for (report, _) in reports.iter().zip(recorded).filter(|(_, recorded)| **recorded) {
+                    self.figures(|figures| figures.progress_recorded += 1);
+                    self.check_permit("report", &before, &report.job, report.fence);
+                    let job = before.jobs.get(&report.job);
+                    let execution = job.and_then(|job| job.executions.get(report.index as usize));
+                    if execution.is_none_or(|it| it.attempts.last() != Some(&report.attempt)) {
+                        self.violate("P6 only the holder of a job writes", || {
+                            format!("{} is not the current attempt", short(report.attempt))
+                        });
+                    }
+                }
+            }
             Write::Take(claim, jobs, over) => self.check_taken(&before, &after, claim, jobs, over),
             Write::Cancel(ids, request, outcomes) => {
                 for (id, outcome) in ids.iter().zip(outcomes) {
@@ -130,7 +143,7 @@ impl World {
             Write::Finish(finishes, _) => finishes.iter().map(|finish| (&finish.job, finish.fence)).collect(),
             Write::FinishJob(finish, _) => vec![(&finish.job, finish.fence)],
             Write::Release(release, _) => vec![(&release.job, release.fence)],
-            Write::Seal(_) | Write::Stops(..) => Vec::new(),
+            Write::Report(..) | Write::Seal(_) | Write::Stops(..) => Vec::new(),
             Write::Submit | Write::Cancel(..) | Write::Take(..) => return,
         };
         for (id, old) in &before.jobs {

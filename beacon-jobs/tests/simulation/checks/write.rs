@@ -15,6 +15,7 @@ pub enum Write<'a> {
     Release(&'a Release, bool),
     Start(&'a [StartExecution], &'a [StartOutcome]),
     Save(&'a [SaveHandle], &'a [SaveOutcome]),
+    Report(&'a [ReportProgress], &'a [bool]),
     Seal(&'a [Seal]),
     Finish(&'a [FinishExecution], &'a [FinishOutcome]),
     FinishJob(&'a FinishJob, FinishJobOutcome),
@@ -37,6 +38,9 @@ impl Write<'_> {
             Self::Save(saves, outcomes) => {
                 each(saves, outcomes, |save, outcome| format!("{} -> {outcome:?}", short(save.attempt)))
             }
+            Self::Report(reports, recorded) => each(reports, recorded, |report, recorded| {
+                format!("{} {} -> {recorded}", short(report.attempt), report.progress)
+            }),
             Self::Seal(seals) => {
                 let seals = seals.iter().map(|seal| format!("{} by {:?}", short(seal.attempt), seal.by));
                 seals.collect::<Vec<_>>().join(", ")

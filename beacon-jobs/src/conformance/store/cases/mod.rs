@@ -10,6 +10,7 @@ mod handle;
 mod host;
 mod nodes;
 mod outcome;
+mod progress;
 mod prune;
 mod races;
 mod read;
@@ -113,6 +114,16 @@ macro_rules! __store_cases {
                 a_handle_known_before_does_not_reopen_a_confirmed_stop
                 a_handle_makes_a_stop_that_waits_for_it_due_at_once
                 each_save_of_a_batch_gets_its_own_answer_in_order
+            }
+            progress {
+                what_is_told_is_read_as_it_was_and_the_last_stays
+                it_is_told_before_the_handle_is_saved_and_by_who_took_the_job_over
+                it_stays_with_what_has_ended
+                the_next_attempt_begins_without
+                it_is_refused_under_a_stale_fence_and_of_an_older_attempt
+                it_is_refused_of_what_has_ended
+                it_is_refused_of_what_does_not_exist
+                each_report_of_a_batch_gets_its_own_answer_in_order
             }
             seal {
                 a_seal_makes_an_open_stop_due_at_once
