@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::error::ExecuteError;
 use super::flights::Flights;
 use super::lease::Lease;
+use super::telling::Telling;
 use crate::cancel::CancelReason;
 use crate::clock::Clock;
 use crate::context::Scope;
@@ -63,7 +63,7 @@ pub struct ExecutionContext {
     /// A request was answered after the handle was saved: the work has begun.
     begun: AtomicBool,
     flights: Flights,
-    told: watch::Sender<Option<ExecutionProgress>>,
+    telling: Telling,
     lease: Arc<Lease>,
     store: Arc<dyn JobStore>,
     clock: Arc<dyn Clock>,
@@ -91,7 +91,7 @@ impl ExecutionContext {
             saved: AtomicBool::new(false),
             begun: AtomicBool::new(false),
             flights: Flights::default(),
-            told: watch::Sender::new(None),
+            telling: Telling::default(),
             lease,
             store,
             clock,
@@ -294,12 +294,11 @@ impl ExecutionContext {
     /// last of all is written before the attempt's result. What cannot be written is dropped, and
     /// nothing waits for it: call this as often as there is news.
     pub fn report_progress(&self, progress: ExecutionProgress) {
-        self.told.send_replace(Some(progress));
+        self.telling.tell(progress);
     }
 
-    /// Where it is told.
-    pub(crate) const fn told(&self) -> &watch::Sender<Option<ExecutionProgress>> {
-        &self.told
+    pub(crate) const fn telling(&self) -> &Telling {
+        &self.telling
     }
 
     /// Polls a request until its time is up; tells when it was polled last.

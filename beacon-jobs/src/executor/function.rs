@@ -11,10 +11,9 @@ use async_trait::async_trait;
 use dashmap::DashMap;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Capabilities, ExecuteError, ExecutionContext, Executor, Reach};
+use super::{Capabilities, ExecuteError, ExecutionContext, Executor, Reach, Telling};
 use crate::host::{Liveness, ProcessIdentity};
 use crate::id::{AttemptId, JobId};
 use crate::job::{ExecutionProgress, FailureKind};
@@ -39,7 +38,7 @@ pub struct Call {
     /// Fires when the work is to end. Whoever returns within the grace may save itself; an async
     /// closure that does not is dropped then.
     pub token: CancellationToken,
-    told: watch::Sender<Option<ExecutionProgress>>,
+    telling: Telling,
 }
 
 impl Call {
@@ -69,7 +68,7 @@ impl Call {
     /// });
     /// ```
     pub fn report_progress(&self, progress: ExecutionProgress) {
-        self.told.send_replace(Some(progress));
+        self.telling.tell(progress);
     }
 }
 
@@ -196,7 +195,7 @@ impl Executor for FunctionExecutor {
             number: cx.attempt_number(),
             input: cx.spec().input.clone(),
             token: live.ask.clone(),
-            told: cx.told().clone(),
+            telling: cx.telling().clone(),
         };
         let ended = Ended::later(self, attempt, live.clone());
         let handle = Handle::of(&ProcessIdentity::current())

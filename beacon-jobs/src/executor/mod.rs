@@ -9,6 +9,7 @@ pub mod function;
 mod lease;
 #[cfg(all(feature = "process", unix))]
 pub mod process;
+mod telling;
 
 use std::fmt::{Debug, Display};
 
@@ -20,6 +21,7 @@ pub use context::ExecutionContext;
 pub(crate) use context::{Attempt, Permit};
 pub use error::ExecuteError;
 pub(crate) use lease::Lease;
+pub(crate) use telling::Telling;
 
 use crate::error::Result;
 use crate::stop::{Handle, StopError, StopRequest, StopStatus};

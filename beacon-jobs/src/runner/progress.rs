@@ -28,7 +28,7 @@ impl ProgressWriter {
             run: Arc::clone(run),
             index: cx.index(),
             attempt: cx.attempt_id(),
-            told: cx.told().subscribe(),
+            told: cx.telling().listen(),
             written: None,
         }
     }

@@ -71,10 +71,11 @@ fn every_select_is_biased() {
 /// A `watch` channel wakes those who wait for it in an order drawn by chance.
 #[test]
 fn no_watch_channel_has_more_than_one_reader_that_waits() {
-    // The first has one reader, its attempt's task; the second is only looked at; the third tells those
-    // who watch a job from outside, and nothing of a node waits for it.
-    const KNOWN: [&str; 3] = [
+    // The first two have one reader, their attempt's task; the third is only looked at; the last tells
+    // those who watch a job from outside, and nothing of a node waits for it.
+    const KNOWN: [&str; 4] = [
         "force_at: watch::Sender<Option<OffsetDateTime>>",
+        "told: watch::Sender<Option<ExecutionProgress>>",
         "incarnation: watch::Sender<Option<IncarnationId>>",
         "sender: watch::Sender<Seen>",
     ];
