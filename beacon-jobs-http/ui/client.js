@@ -35,6 +35,11 @@ import { readEvents } from "./events.js";
  * @property {string} cancelled_by
  * @property {string|null} reason
  *
+ * @typedef {object} ExecutionProgress
+ * @property {number} done
+ * @property {number|null} total
+ * @property {string|null} message
+ *
  * @typedef {object} Execution
  * @property {string} id
  * @property {string} executor
@@ -43,6 +48,7 @@ import { readEvents } from "./events.js";
  * @property {number} attempt
  * @property {string|null} started_at
  * @property {string|null} finished_at
+ * @property {ExecutionProgress|null} progress
  * @property {{kind: string, message: string}|null} error
  * @property {unknown} output
  * @property {unknown} late_output
@@ -90,7 +96,7 @@ import { readEvents } from "./events.js";
  * @property {AbortSignal} [signal]
  *
  * @typedef {{event: "execution", data: {job_id: string, id: string, status: ExecutionStatus, attempt: number,
- *   started_at: string|null, finished_at: string|null, error: {kind: string, message: string}|null}}
+ *   started_at: string|null, finished_at: string|null, progress: ExecutionProgress|null, error: {kind: string, message: string}|null}}
  *   | {event: "stop", data: Stop & {job_id: string, execution_id: string}}
  *   | {event: "job", data: JobSummary & {stops: StopCounts, over: boolean}}} JobEvent
  *

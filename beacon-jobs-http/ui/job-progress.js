@@ -201,8 +201,8 @@ export class JobProgress extends HTMLElement {
         const { state, requested_at, confirmed_at, evidence, why } = data;
         row.execution = { ...row.execution, stop: { state, requested_at, confirmed_at, evidence, why } };
       } else {
-        const { status, attempt, started_at, finished_at, error } = data;
-        row.execution = { ...row.execution, status, attempt, started_at, finished_at, error };
+        const { status, attempt, started_at, finished_at, progress, error } = data;
+        row.execution = { ...row.execution, status, attempt, started_at, finished_at, progress, error };
       }
       this.#dirty.add(row);
     }

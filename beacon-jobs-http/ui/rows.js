@@ -1,6 +1,6 @@
 // The rows of a job's table: one for each execution, made once and then changed in place.
 import { make } from "./style.js";
-import { evidenceWords, moment, stopWords } from "./words.js";
+import { evidenceWords, moment, progressWords, stopWords } from "./words.js";
 
 /** @typedef {import("./client.js").Execution} Execution */
 
@@ -99,7 +99,8 @@ export class Row {
   }
 
   #outcome() {
-    const { error, output, finished_at: finished } = this.execution;
+    const { error, output, progress, finished_at: finished } = this.execution;
+    if (finished === null && progress) return progressWords(progress);
     if (error) return `${error.kind}: ${error.message}`;
     if (output === null || output === undefined) return this.execution.status === "completed" ? moment(finished) : "";
     const { stdout } = /** @type {{stdout?: unknown}} */ (output);

@@ -33,6 +33,16 @@ export function stopWords({ status, attempt, stop }) {
 }
 
 /**
+ * How far an attempt has come.
+ * @param {import("./client.js").ExecutionProgress} progress
+ * @returns {string}
+ */
+export function progressWords({ done, total, message }) {
+  const count = total === null ? String(done) : `${done} of ${total}`;
+  return message === null ? count : `${count}: ${message}`;
+}
+
+/**
  * Evidence in one line.
  * @param {unknown} evidence
  * @returns {string}

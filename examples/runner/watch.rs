@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use beacon_jobs::clock::{Clock, SystemClock};
+use beacon_jobs::job::ExecutionProgress;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
@@ -155,12 +156,46 @@ fn state(execution: &Value) -> String {
     match (execution["stop"]["state"].as_str(), execution["error"]["message"].as_str()) {
         (Some(stop), _) => format!("{status}, stop {stop}"),
         (None, Some(error)) => format!("{status}, {error}"),
+        (None, None) if execution["finished_at"].is_null() => match how_far(&execution["progress"]) {
+            Some(how_far) => format!("{status}, {how_far}"),
+            None => status.to_owned(),
+        },
         (None, None) => status.to_owned(),
     }
+}
+
+/// What its executor tells of an execution's progress.
+fn how_far(progress: &Value) -> Option<String> {
+    let progress: ExecutionProgress = serde_json::from_value(progress.clone()).ok()?;
+    Some(progress.to_string())
 }
 
 fn brief(detail: &Value) -> Value {
     serde_json::json!({
         "id": detail["job"]["id"], "status": detail["status"], "progress": detail["progress"],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_state_of_an_execution_tells_how_far_it_has_come() {
+        let mut execution = json!({
+            "status": "running", "finished_at": null, "stop": null, "error": null,
+            "progress": { "done": 2, "total": 5, "message": "run /bin/sort" },
+        });
+        assert_eq!(state(&execution), "running, 2 of 5: run /bin/sort");
+        execution["stop"] = json!({ "state": "requested" });
+        assert_eq!(state(&execution), "running, stop requested");
+        execution["stop"] = json!(null);
+        execution["finished_at"] = json!("2026-01-01T00:00:00Z");
+        assert_eq!(state(&execution), "running");
+        execution["progress"] = json!(null);
+        execution["finished_at"] = json!(null);
+        assert_eq!(state(&execution), "running");
+    }
 }

@@ -1,9 +1,11 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use beacon_jobs::JobId;
 use beacon_jobs::job::{
-    ExecutionOutline, ExecutionStatus, Failure, JobOutline, JobRecord, StopCounts, StopRecord,
+    ExecutionOutline, ExecutionProgress, ExecutionStatus, Failure, JobOutline, JobRecord, StopCounts,
+    StopRecord,
 };
 use beacon_jobs::stop::StopState;
 use serde::Serialize;
@@ -36,6 +38,7 @@ struct Execution<'a> {
     started_at: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339::option")]
     finished_at: Option<OffsetDateTime>,
+    progress: &'a Option<ExecutionProgress>,
     error: &'a Option<Failure>,
 }
 
@@ -49,6 +52,17 @@ struct Stop<'a> {
     stop: &'a StopRecord,
 }
 
+/// The progress of executions that a client was told of, by their places. No id of an event speaks of
+/// it: after a reconnect it is told again.
+pub(super) type Told = HashMap<usize, ExecutionProgress>;
+
+/// Whether a client is to be told of progress that does not come with a change of the state.
+fn is_news(told: &Told, index: usize, execution: &ExecutionOutline) -> bool {
+    !execution.status.is_terminal()
+        && execution.progress.is_some()
+        && told.get(&index) != execution.progress.as_ref()
+}
+
 /// A job as it was at one moment, while what is new in it is told: first of its executions in the
 /// order of the list, each with its stop, then of the job, whose counts fit what was told.
 #[derive(Debug)]
@@ -60,21 +74,23 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    pub(super) fn new(outline: Arc<JobOutline>, view: &mut View) -> Self {
+    pub(super) fn new(outline: Arc<JobOutline>, view: &mut View, told: &Told) -> Self {
         view.fit(outline.executions.len());
-        let executions = outline.executions.iter().map(Mark::of).map(Some);
-        let differ = executions.zip(view.marks()).enumerate().filter(|(_, (is, was))| is != was);
+        let executions = outline.executions.iter().zip(view.marks()).enumerate();
+        let differ = executions.filter(|(index, (execution, was))| {
+            *was != Some(Mark::of(execution)) || is_news(told, *index, execution)
+        });
         let news: Vec<usize> = differ.map(|(index, _)| index).collect();
         Self { outline, news: news.into_iter(), tells_job: true }
     }
 
     /// The next events; `None` when all is told.
-    pub(super) fn next(&mut self, view: &mut View) -> Option<Bytes> {
+    pub(super) fn next(&mut self, view: &mut View, told: &mut Told) -> Option<Bytes> {
         let mut frames = String::new();
         while frames.len() < CHUNK
             && let Some(index) = self.news.next()
         {
-            self.execution(&mut frames, view, index);
+            self.execution(&mut frames, view, told, index);
         }
         if frames.len() < CHUNK && std::mem::take(&mut self.tells_job) {
             self.job(&mut frames, view);
@@ -82,15 +98,20 @@ impl Pass {
         (!frames.is_empty()).then(|| frames.into())
     }
 
-    fn execution(&self, frames: &mut String, view: &mut View, index: usize) {
+    fn execution(&self, frames: &mut String, view: &mut View, told: &mut Told, index: usize) {
         let Some(execution) = self.outline.executions.get(index) else { return };
         let mark = Mark::of(execution);
         let was = view.mark(index);
-        let told = Mark { stop: was.map_or(StopState::NotNeeded, |was| was.stop), ..mark };
+        let state = Mark { stop: was.map_or(StopState::NotNeeded, |was| was.stop), ..mark };
         let job_id = &self.outline.job.id;
-        if was != Some(told) {
-            view.tell(index, told);
-            let ExecutionOutline { status, attempt, started_at, finished_at, error, .. } = execution;
+        if was != Some(state) || is_news(told, index, execution) {
+            view.tell(index, state);
+            let ExecutionOutline { status, attempt, started_at, finished_at, progress, error, .. } =
+                execution;
+            match progress {
+                Some(progress) => told.insert(index, progress.clone()),
+                None => told.remove(&index),
+            };
             let body = Execution {
                 job_id,
                 id: index.to_string(),
@@ -98,11 +119,12 @@ impl Pass {
                 attempt: *attempt,
                 started_at: *started_at,
                 finished_at: *finished_at,
+                progress,
                 error,
             };
             frame(frames, view, "execution", &json(&body));
         }
-        if told != mark
+        if state != mark
             && let Some(stop) = &execution.stop
         {
             view.tell(index, mark);

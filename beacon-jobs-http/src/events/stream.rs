@@ -8,7 +8,7 @@ use beacon_jobs::{JobId, JobWatch};
 use futures_util::Stream;
 use futures_util::stream::unfold;
 
-use super::frames::Pass;
+use super::frames::{Pass, Told};
 use super::view::View;
 use crate::api::Shared;
 
@@ -30,6 +30,7 @@ pub(crate) struct EventStream {
     head: Parts,
     watch: JobWatch,
     view: View,
+    told: Told,
     pass: Option<Pass>,
     recheck: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -38,7 +39,8 @@ impl EventStream {
     /// The events of a job for the client that sent this request and has this view.
     pub(crate) fn new(api: &Shared, head: Parts, id: &JobId, view: View) -> Self {
         let watch = api.jobs.watch(id);
-        Self { api: Shared::clone(api), head, watch, view, pass: None, recheck: CLOCK.sleep(RECHECK) }
+        let recheck = CLOCK.sleep(RECHECK);
+        Self { api: Shared::clone(api), head, watch, view, told: Told::new(), pass: None, recheck }
     }
 
     /// The events as bytes, until the job is over.
@@ -55,7 +57,9 @@ impl EventStream {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             // A client that reads slowly is told the whole of a moment, then what is the newest by then.
-            if let Some(frames) = self.pass.as_mut().and_then(|pass| pass.next(&mut self.view)) {
+            if let Some(frames) =
+                self.pass.as_mut().and_then(|pass| pass.next(&mut self.view, &mut self.told))
+            {
                 return Some(frames);
             }
             self.pass = None;
@@ -70,7 +74,7 @@ impl EventStream {
                     self.recheck = CLOCK.sleep(RECHECK);
                 }
                 outline = self.watch.next() => match outline {
-                    Ok(outline) => self.pass = Some(Pass::new(outline?, &mut self.view)),
+                    Ok(outline) => self.pass = Some(Pass::new(outline?, &mut self.view, &self.told)),
                     Err(error) => {
                         tracing::error!(%error, "a stream of events ends, for its job cannot be read");
                         return None;

@@ -5,8 +5,8 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use beacon_jobs::JobId;
 use beacon_jobs::job::{
-    Cancellation, ExecutionRecord, ExecutionStatus, Failure, JobDetail, JobSpec, JobStatus, Progress,
-    StopCounts, StopRecord,
+    Cancellation, ExecutionProgress, ExecutionRecord, ExecutionStatus, Failure, JobDetail, JobSpec,
+    JobStatus, Progress, StopCounts, StopRecord,
 };
 use beacon_jobs::store::ExecutionPage;
 use serde::Serialize;
@@ -99,6 +99,8 @@ struct Execution<'a> {
     started_at: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339::option")]
     finished_at: Option<OffsetDateTime>,
+    /// How far its latest attempt has come, where the executor tells.
+    progress: &'a Option<ExecutionProgress>,
     error: &'a Option<Failure>,
     output: &'a Option<Value>,
     late_output: &'a Option<Value>,
@@ -148,6 +150,7 @@ impl<'a> Execution<'a> {
             attempt: record.attempt,
             started_at: record.started_at,
             finished_at: record.finished_at,
+            progress: &record.progress,
             error: &record.error,
             output: &record.output,
             late_output: &record.late_output,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use beacon_jobs::JobId;
 use beacon_jobs::executor::function::FunctionExecutor;
+use beacon_jobs::job::ExecutionProgress;
 use beacon_jobs::runner::JobRunner;
 use beacon_jobs::store::JobStore;
 use serde_json::{Value, json};
@@ -17,6 +18,7 @@ on_each_store!(
     a_storm_of_changes_is_told_in_order_and_each_at_most_once,
     a_stream_goes_on_at_any_node_where_it_was_cut,
     a_node_tells_of_what_another_one_did,
+    progress_is_told_as_it_comes_and_again_after_a_reconnect,
 );
 
 fn ask(id: &JobId) -> Ask {
@@ -159,6 +161,40 @@ async fn a_node_tells_of_what_another_one_did(pair: Pair) {
     assert_eq!(rest[0].data["evidence"]["gone"], true);
     assert_eq!(rest[1].data["over"], true);
     assert_eq!(rest.len(), 2, "{rest:?}");
+}
+
+async fn progress_is_told_as_it_comes_and_again_after_a_reconnect(pair: Pair) {
+    let (here, there) = (near(&pair.one), near(&pair.other));
+    let (id, hand, job) = there.claimed(2).await;
+    let begun = hand.start(&job, 1).await;
+    let mut events = Events::of(&here.router, ask(&id)).await;
+    assert_eq!(events.until("execution").await.data["progress"], json!(null));
+
+    hand.report(&begun, ExecutionProgress::new(0).of(3).with_message("deploy")).await;
+    let told = events.until("execution").await;
+    assert_eq!((&told.data["id"], &told.data["status"]), (&json!("1"), &json!("starting")));
+    assert_eq!(told.data["progress"], json!({ "done": 0, "total": 3, "message": "deploy" }));
+    hand.run(&begun).await;
+    let told = events.until("execution").await;
+    assert_eq!((&told.data["status"], &told.data["progress"]["done"]), (&json!("running"), &json!(0)));
+    hand.report(&begun, ExecutionProgress::new(1).of(3)).await;
+    let told = events.until("execution").await;
+    assert_eq!(told.data["progress"], json!({ "done": 1, "total": 3, "message": null }));
+
+    let mut again = Events::of(&there.router, ask(&id).header("last-event-id", &told.id)).await;
+    assert_eq!(again.until("execution").await.data, told.data);
+    let shown = here.send(Ask::get(format!("/api/v1/jobs/{id}"))).await.ok(200);
+    assert_eq!(shown["executions"][1]["progress"], told.data["progress"]);
+    assert_eq!(shown["executions"][0]["progress"], json!(null));
+
+    hand.finish(&begun, json!("done")).await;
+    let last = again.until("execution").await;
+    assert_eq!((&last.data["status"], &last.data["progress"]), (&json!("completed"), &told.data["progress"]));
+    there.send(Ask::cancel(&id)).await.ok(200);
+    let rest = again.rest().await;
+    assert!(rest.iter().all(|event| event.name != "execution" || event.data["id"] == "0"), "{rest:?}");
+    let after = Events::of(&here.router, ask(&id).header("last-event-id", &rest.last().unwrap().id)).await;
+    assert_eq!(after.rest().await, [], "what has ended is not told again");
 }
 
 #[tokio::test]

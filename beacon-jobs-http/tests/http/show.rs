@@ -76,6 +76,7 @@ async fn a_job_is_shown_with_its_rules_rows_and_cancel() {
                 "labels",
                 "late_output",
                 "output",
+                "progress",
                 "started_at",
                 "status",
                 "stop"

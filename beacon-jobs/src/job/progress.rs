@@ -2,13 +2,6 @@ use serde::{Deserialize, Serialize};
 
 /// How far an attempt has come, in the words of its executor. It decides nothing: an execution is
 /// over when its status says so.
-///
-/// ```
-/// use beacon_jobs::job::ExecutionProgress;
-///
-/// let progress = ExecutionProgress::new(2).of(5).with_message("run /bin/sort");
-/// assert_eq!(progress.to_string(), "2 of 5: run /bin/sort");
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
@@ -17,7 +10,7 @@ pub struct ExecutionProgress {
     pub done: u32,
     /// How many there are, where that is known.
     pub total: Option<u32>,
-    /// What is under way: a line of at most [`MOST_MESSAGE`](Self::MOST_MESSAGE) bytes.
+    /// What is under way: a line of at most 256 bytes.
     pub message: Option<String>,
 }
 
@@ -40,6 +33,13 @@ impl ExecutionProgress {
 
     /// Says what is under way. Of several lines the first is kept, as far as it fits; what is no text
     /// for a line becomes a blank.
+    ///
+    /// ```
+    /// use beacon_jobs::job::ExecutionProgress;
+    ///
+    /// let progress = ExecutionProgress::new(2).of(5).with_message("run /bin/sort");
+    /// assert_eq!(progress.to_string(), "2 of 5: run /bin/sort");
+    /// ```
     #[must_use]
     pub fn with_message(mut self, message: impl AsRef<str>) -> Self {
         let line = message.as_ref().trim().lines().next().unwrap_or_default();

@@ -19,6 +19,7 @@ mod list;
 mod load;
 mod look;
 mod page;
+mod progress;
 #[allow(dead_code, reason = "not every test binary needs all of it")]
 #[path = "../runner/support.rs"]
 mod support;

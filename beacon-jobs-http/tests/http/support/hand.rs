@@ -2,11 +2,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use beacon_jobs::host::ProcessIdentity;
+use beacon_jobs::job::ExecutionProgress;
 use beacon_jobs::stop::{Handle, SealedBy};
 use beacon_jobs::store::{
     Claim, ClaimedJob, ExecutionResult, Fence, FinishExecution, FinishJob, FinishJobOutcome, FinishOutcome,
-    JobStore, NodeIdentity, SaveHandle, SaveOutcome, Seal, StartExecution, StartOutcome, StopAnswer,
-    StopUpdate,
+    JobStore, NodeIdentity, ReportProgress, SaveHandle, SaveOutcome, Seal, StartExecution, StartOutcome,
+    StopAnswer, StopUpdate,
 };
 use beacon_jobs::{AttemptId, IncarnationId, JobId, RandomIds};
 use serde_json::{Value, json};
@@ -65,6 +66,14 @@ impl Hand {
         let handle = Handle::new(json!({ "place": index }));
         let save = SaveHandle { fence: *fence, job: job.clone(), index: *index, attempt: *attempt, handle };
         assert_eq!(self.store.save_handles(&[save]).await.unwrap(), [SaveOutcome::Granted]);
+    }
+
+    /// Tells how far the attempt has come.
+    pub(crate) async fn report(&self, begun: &Begun, progress: ExecutionProgress) {
+        let Begun { fence, job, index, attempt } = begun;
+        let report =
+            ReportProgress { fence: *fence, job: job.clone(), index: *index, attempt: *attempt, progress };
+        assert_eq!(self.store.report_progress(&[report]).await.unwrap(), [true]);
     }
 
     pub(crate) async fn finish(&self, begun: &Begun, output: Value) -> FinishOutcome {
