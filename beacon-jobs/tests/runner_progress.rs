@@ -41,6 +41,8 @@ fn steps(gate: &Arc<Semaphore>, count: u32) -> FunctionExecutor {
             for step in 1..=count {
                 gate.acquire().await.unwrap().forget();
                 call.report_progress(ExecutionProgress::new(step).of(count).with_message("working"));
+                // Whoever writes has its turn.
+                tokio::task::yield_now().await;
             }
             Ok(json!(null))
         }

@@ -41,6 +41,7 @@ use crate::stop::{Handle, StopError, StopRequest, StopStatus};
 /// - With a [saved handle](ExecutionContext::saved_handle) `execute` only observes. If the provider
 ///   shows that the attempt never began, or cannot say, it returns [`ExecuteError::interrupted`].
 /// - Outside of `starting` and `save_handle` the future may be dropped at any await.
+/// - [`ExecutionContext::report_progress`] is for those who look on; nothing is decided by it.
 /// - `stop` is idempotent, may be called by several nodes at once, before or after `execute` has
 ///   returned, and with a handle that another process saved. A shorter grace in a later call
 ///   shortens a running one.

@@ -246,7 +246,7 @@ impl Prepared {
             if let Poll::Ready(outcome) = execute.as_mut().poll(task) {
                 return Poll::Ready(Event::Done(outcome));
             }
-            // It goes on as long as this does, whose context it reads from.
+            // Never ready: it writes for as long as the work goes on.
             let _ = telling.as_mut().poll(task);
             drains = drains || draining.as_mut().poll(task).is_ready();
             if drains && capabilities.resume && cx.is_watching(capabilities.two_step) {
