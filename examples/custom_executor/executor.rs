@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use beacon_jobs::clock::{Clock, SystemClock};
 use beacon_jobs::executor::{Capabilities, ExecuteError, ExecutionContext, Executor};
-use beacon_jobs::job::FailureKind;
+use beacon_jobs::job::{ExecutionProgress, FailureKind};
 use beacon_jobs::stop::{Handle, StopError, StopRequest, StopStatus};
 use beacon_jobs::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -55,14 +55,18 @@ impl FarmExecutor {
 
     /// Waits for the end of work that runs already. A farm that does not answer says nothing about
     /// the work: who waits is dropped when the attempt's time is up.
-    async fn observe(&self, place: &Place) -> Result<Value, ExecuteError> {
+    async fn observe(&self, cx: &ExecutionContext, place: &Place) -> Result<Value, ExecuteError> {
         loop {
             let Ok(reply) = ask(place.farm, &Order::Wait { id: place.id }).await else {
                 SystemClock.sleep(LOOK_AGAIN).await;
                 continue;
             };
             match reply.state {
-                State::Running { .. } => {}
+                // For those who look on: nothing depends on it.
+                State::Running { tried } => {
+                    let tried = u32::try_from(tried).unwrap_or(u32::MAX);
+                    cx.report_progress(ExecutionProgress::new(tried).with_message("numbers tried"));
+                }
                 State::Done { primes } => return Ok(json!({ "primes": primes })),
                 State::Created => return Err(ExecuteError::interrupted("the work never began")),
                 State::Unknown => return Err(ExecuteError::interrupted("the farm does not know the work")),
@@ -102,7 +106,7 @@ impl Executor for FarmExecutor {
     async fn execute(&self, cx: &ExecutionContext) -> Result<Value, ExecuteError> {
         if let Some(handle) = cx.saved_handle() {
             let place: Place = handle.read().map_err(|error| ExecuteError::interrupted(error.to_string()))?;
-            return self.observe(&place).await;
+            return self.observe(cx, &place).await;
         }
         let Input { below, stubborn } = cx.input()?;
         let create = Order::Create { label: cx.attempt_id().to_string(), below, stubborn };
@@ -111,7 +115,7 @@ impl Executor for FarmExecutor {
         let handle = Handle::of(&place).map_err(|error| ExecuteError::failed(error.to_string()))?;
         cx.save_handle(&handle).await?;
         cx.starting(CALL, ask(self.farm, &Order::Begin { id: place.id })).await?.map_err(unreachable)?;
-        self.observe(&place).await
+        self.observe(cx, &place).await
     }
 
     async fn stop(&self, handle: &Handle, request: &StopRequest) -> Result<StopStatus, StopError> {
