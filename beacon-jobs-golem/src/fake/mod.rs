@@ -12,6 +12,7 @@ mod payment;
 mod provider;
 mod service;
 mod state;
+mod stream;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,6 +43,9 @@ pub enum Work {
     Fails(String),
     /// Goes on until it is ended.
     GoesOn,
+    /// Prints this line again and again, and goes on until it is ended. It is streamed, which a stock provider does only
+    /// where the script asks for it.
+    Repeats(String),
 }
 
 /// What the provider does with an agreement.
@@ -315,6 +319,12 @@ impl Yagna {
     #[must_use]
     pub fn stuck(&self) -> usize {
         self.shared.state().stuck
+    }
+
+    /// How many streams of scripts are open.
+    #[must_use]
+    pub fn listeners(&self) -> usize {
+        self.shared.state().listeners
     }
 
     /// All agreements, in the order in which they were made.
