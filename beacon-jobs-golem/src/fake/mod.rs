@@ -99,6 +99,8 @@ pub struct Behaviour {
     pub image: Option<String>,
     /// The provider makes the activity, and its answer is too late: the daemon says 408 and knows of nothing.
     pub create_is_late: bool,
+    /// Whether the provider can stream what happens to a script. If not the daemon's stream breaks where it begins.
+    pub streams: bool,
     /// How long work lives on that is to end.
     pub end_after: Duration,
     /// The provider's node cannot be reached: nothing arrives, and what waits for it has no answer.
@@ -130,6 +132,7 @@ impl Default for Behaviour {
             deploy_after: Duration::from_millis(20),
             image: None,
             create_is_late: false,
+            streams: true,
             end_after: Duration::from_millis(20),
             frozen: false,
             agent_is_dead: false,

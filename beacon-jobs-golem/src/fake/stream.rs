@@ -52,7 +52,8 @@ impl Shared {
         let (activity, batch) = (asked.id(3).to_owned(), asked.id(5).to_owned());
         let next = {
             let mut state = self.state();
-            let Some(next) = state.batch(&activity, &batch).map(|it| it.events.len()) else {
+            let next = state.batch(&activity, &batch).map(|it| it.events.len());
+            let Some(next) = next.filter(|_| state.behaviour.streams) else {
                 return super::service::broken();
             };
             state.listeners += 1;

@@ -34,6 +34,7 @@ impl Network {
         network.install("echo", "for word; do printf '%s\\n' \"$word\"; done");
         network.install("fail", "echo 'no such model' >&2; exit 1");
         network.install("go_on", "while [ ! -e complete ]; do sleep 0.02; done; echo done");
+        network.install("tick", "while [ ! -e complete ]; do echo tick; sleep 0.05; done");
         network
     }
 

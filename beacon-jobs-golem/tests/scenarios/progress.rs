@@ -1,0 +1,54 @@
+//! How far work has come, while it runs.
+
+use std::sync::Arc;
+
+use beacon_jobs::job::ExecutionStatus;
+use serde_json::{Value, json};
+
+use super::bed::{Bed, comes_true, input};
+use super::{Trouble, World};
+
+fn script(programs: &[&str]) -> Value {
+    let commands =
+        programs.iter().map(|program| json!({ "run": { "entry_point": program, "args": ["one"] } }));
+    let mut asked = input("");
+    asked["commands"] = commands.collect();
+    asked
+}
+
+/// Runs a script whose last command goes on, and waits until its progress reads so meanwhile.
+async fn shows<W: World>(bed: &Bed<W>, programs: &[&str], wanted: &str) {
+    let _runner = bed.runner().await;
+    let id = bed.submit(script(programs)).await;
+    let mut last = None;
+    let is_shown = async || {
+        last = bed.record(&id).await.progress;
+        last.as_ref().is_some_and(|it| it.to_string() == wanted)
+    };
+    let came = comes_true(is_shown).await;
+    assert!(came, "it does not become {wanted}: {last:?}");
+    assert_eq!(bed.record(&id).await.status, ExecutionStatus::Running);
+    bed.world.complete();
+    let record = bed.outcome(&id).await;
+    assert_eq!(record.status, ExecutionStatus::Completed, "{:?}", record.error);
+    assert_eq!(record.output.unwrap()["results"].as_array().unwrap().len(), programs.len());
+    let all = format!("{0} of {0}", programs.len());
+    assert_eq!(record.progress.map(|it| it.to_string()), Some(all));
+    bed.clean().await;
+}
+
+pub(crate) async fn commands_that_are_done_are_counted_while_the_next_one_runs<W: World>(world: &Arc<W>) {
+    let bed = Bed::new(world).await;
+    shows(&bed, &["echo", "echo", "go_on"], "2 of 3: run go_on").await;
+}
+
+pub(crate) async fn the_last_line_of_what_runs_is_shown<W: World>(world: &Arc<W>) {
+    let bed = Bed::new(world).await;
+    shows(&bed, &["echo", "tick"], "1 of 2: run tick: tick").await;
+}
+
+pub(crate) async fn a_provider_that_cannot_stream_costs_no_more_than_the_lines<W: World>(world: &Arc<W>) {
+    let bed = Bed::new(world).await;
+    world.make(Trouble::NoStream(true)).await;
+    shows(&bed, &["echo", "tick"], "1 of 2: run tick").await;
+}
