@@ -191,18 +191,21 @@ impl Inner {
                 loop {
                     match lines.decode(&mut buffer) {
                         Ok(None) => break,
-                        // The daemon says `:ping` for ever when the provider's stream has ended.
-                        Ok(Some(line)) if line.starts_with(':') => return Ok(()),
-                        // An event is one line of data here.
-                        Ok(Some(line)) => {
-                            line.strip_prefix("data:").into_iter().for_each(|it| progress.event(it))
-                        }
+                        Ok(Some(line)) => match line.strip_prefix("data:") {
+                            // An event has one line of data here.
+                            Some(event) => progress.event(event),
+                            // The daemon says `:ping`, for ever, when the provider's stream has ended.
+                            None if line.starts_with(':') => return Ok(()),
+                            None => {}
+                        },
                         Err(error) => tracing::debug!(%error, activity, "a line of the stream is left out"),
                     }
                 }
                 if length > MOST_STREAM {
                     break;
                 }
+                // However much comes, the end of the work and its cancel have their turn.
+                tokio::task::yield_now().await;
             }
             Ok(())
         };

@@ -43,7 +43,7 @@ pub enum Work {
     Fails(String),
     /// Goes on until it is ended.
     GoesOn,
-    /// Prints this line again and again, and goes on until it is ended. It is streamed, which a stock provider does only
+    /// Prints this line again and again, with a number behind it, and goes on until it is ended. It is streamed, which a stock provider does only
     /// where the script asks for it.
     Repeats(String),
 }

@@ -117,7 +117,7 @@ impl Reader {
                 let batch = state.batch(&self.activity, &self.batch)?;
                 let line = batch.repeats.as_ref()?;
                 let at = self.shared.stamp();
-                let kind = json!({ "stdout": format!("{line}\n") });
+                let kind = json!({ "stdout": format!("{line} {}\n", self.sent) });
                 let at = at.trim_end_matches('Z');
                 Some(json!({ "index": batch.results.len(), "timestamp": at, "kind": kind }))
             })

@@ -51,7 +51,8 @@ pub(crate) struct Books {
 
 /// A requestor's daemon with a provider behind it that has the programs `echo`, which prints its arguments each
 /// on a line, `fail`, which complains that there is `no such model` and fails, `go_on`, which
-/// goes on until it is completed and prints `done` then, and `tick`, which prints `tick` again and again until then. No image can be deployed but that of the hash `cd…`.
+/// goes on until it is completed and prints `done` then, and `tick`, which prints
+/// `tick` with numbers again and again until then. No image can be deployed but that of the hash `cd…`.
 pub(crate) trait World: Send + Sync + 'static {
     /// An executor for it whose limits are as short as they can be.
     fn executor(&self) -> Builder;
