@@ -16,8 +16,11 @@ fn script(programs: &[&str]) -> Value {
     asked
 }
 
+/// Whether progress reads as it should, after what it read before.
+type Look = fn(&str, &str) -> bool;
+
 /// Runs a script whose last command goes on, until its progress reads like each of these in turn meanwhile.
-async fn shows<W: World>(bed: &Bed<W>, programs: &[&str], wanted: &[&dyn Fn(&str, &str) -> bool]) {
+async fn shows<W: World>(bed: &Bed<W>, programs: &[&str], wanted: &[Look]) {
     let _runner = bed.runner().await;
     let id = bed.submit(script(programs)).await;
     let mut before = String::new();
@@ -42,18 +45,18 @@ async fn shows<W: World>(bed: &Bed<W>, programs: &[&str], wanted: &[&dyn Fn(&str
 
 pub(crate) async fn commands_that_are_done_are_counted_while_the_next_one_runs<W: World>(world: &Arc<W>) {
     let bed = Bed::new(world).await;
-    shows(&bed, &["echo", "echo", "go_on"], &[&|now, _| now == "2 of 3: run go_on"]).await;
+    shows(&bed, &["echo", "echo", "go_on"], &[|now, _| now == "2 of 3: run go_on"]).await;
 }
 
 /// A genuine daemon brings one line of this provider's with each stream.
 pub(crate) async fn the_last_line_of_what_runs_is_shown<W: World>(world: &Arc<W>) {
     let bed = Bed::new(world).await;
-    let is_line = |now: &str, before: &str| now.starts_with("1 of 2: run tick: tick ") && now != before;
-    shows(&bed, &["echo", "tick"], &[&is_line, &is_line, &is_line]).await;
+    let is_line: Look = |now, before| now.starts_with("1 of 2: run tick: tick ") && now != before;
+    shows(&bed, &["echo", "tick"], &[is_line; 3]).await;
 }
 
 pub(crate) async fn a_provider_that_cannot_stream_costs_no_more_than_the_lines<W: World>(world: &Arc<W>) {
     let bed = Bed::new(world).await;
     world.make(Trouble::NoStream(true)).await;
-    shows(&bed, &["echo", "tick"], &[&|now, _| now == "1 of 2: run tick"]).await;
+    shows(&bed, &["echo", "tick"], &[|now, _| now == "1 of 2: run tick"]).await;
 }

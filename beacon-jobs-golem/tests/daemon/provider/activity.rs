@@ -224,7 +224,7 @@ impl Activity {
         shared: &Shared,
         group: Pid,
         command: &Value,
-        line: impl Fn(&str),
+        line: impl Fn(&str) + Send + Sync,
     ) -> (Result<(), String>, Value, Value) {
         let nothing = |outcome| (outcome, Value::Null, Value::Null);
         if command.get("deploy").is_some() {

@@ -74,7 +74,7 @@ impl Running {
     }
 
     /// Waits for its end, and hands over each line of its output as it comes.
-    pub(super) async fn output(mut self, line: impl Fn(&str)) -> Output {
+    pub(super) async fn output(mut self, line: impl Fn(&str) + Send + Sync) -> Output {
         let mut lines = BufReader::new(self.0.stdout.take().unwrap()).lines();
         let printed = async {
             let mut all = String::new();
