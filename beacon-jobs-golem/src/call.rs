@@ -5,6 +5,8 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::error::one_line;
+
 /// Stock providers refuse work that is to be over sooner.
 const LEAST_LIFETIME: u64 = 300;
 /// What an image's hash has in hexadecimal digits: SHA3-224.
@@ -68,6 +70,19 @@ pub(crate) struct Run {
 pub(crate) struct Transfer {
     pub(crate) from: String,
     pub(crate) to: String,
+}
+
+impl Command {
+    /// What it is, in a few words. Addresses outside of the runtime may hold secrets, and are left out.
+    pub(crate) fn label(&self) -> String {
+        let inside = |place: &str| place.starts_with("container:");
+        match self {
+            Self::Run(run) => format!("run {}", one_line(&run.entry_point)),
+            Self::Transfer(it) if inside(&it.to) => format!("transfer to {}", one_line(&it.to)),
+            Self::Transfer(it) if inside(&it.from) => format!("transfer from {}", one_line(&it.from)),
+            Self::Transfer(_) => "transfer".to_owned(),
+        }
+    }
 }
 
 /// The most that an offer may ask, in GLM. What is left out is not limited.
@@ -234,4 +249,21 @@ fn is_enclosed(text: &str) -> bool {
         }
     }
     depth == 0 && text.len() > 2 && text.starts_with('(') && ends == [text.len() - 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transfer(from: &str, to: &str) -> String {
+        Command::Transfer(Transfer { from: from.to_owned(), to: to.to_owned() }).label()
+    }
+
+    #[test]
+    fn addresses_outside_of_the_runtime_are_not_shown() {
+        let secret = "https://user:hidden@example.com/data?signature=hidden";
+        assert_eq!(transfer(secret, "container:/data"), "transfer to container:/data");
+        assert_eq!(transfer("container:/out", secret), "transfer from container:/out");
+        assert_eq!(transfer(secret, secret), "transfer");
+    }
 }

@@ -109,11 +109,7 @@ pub(crate) fn failure(results: &[CommandResult], commands: &[Command]) -> Option
             )
         }
         Some(index) => {
-            let what = match commands.get(index) {
-                Some(Command::Run(run)) => format!("run {}", one_line(&run.entry_point)),
-                Some(Command::Transfer(_)) => "transfer".to_owned(),
-                None => "unknown".to_owned(),
-            };
+            let what = commands.get(index).map_or_else(|| "unknown".to_owned(), Command::label);
             ExecuteError::failed(format!("commands[{index}] ({what}) failed: {said}"))
         }
     };

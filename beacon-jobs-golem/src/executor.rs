@@ -65,6 +65,13 @@ const SPARE: Duration = Duration::from_secs(600);
 /// provider hears of the agreement: until then nothing can run. One agreement and at most one activity
 /// belong to an attempt, and all are found again by the session id that is made of the attempt's.
 ///
+/// # How far it is
+/// While the commands run, `progress` counts those that are done, and its message says what is under way: `deploy` or
+/// `start` of the runtime, `run /bin/sh`, `transfer to container:/…`, with the last line that it printed where the provider streams
+/// that. (A stock provider of yagna 0.17.6 does not: outputs are asked for at the end of a command.) The executor
+/// listens to the daemon's stream, and asks for the end of one command after the other where there is none. Both
+/// are hints: what becomes of the work is read from its results alone, which neither can hold up.
+///
 /// # How it ends
 /// A stop accepts no more debit notes, takes back or terminates the agreement, and destroys the activity until its
 /// provider says that it has ended. **That is the provider's statement**: compute on a stranger's machine cannot be

@@ -53,6 +53,7 @@ pub mod fake;
 mod negotiate;
 mod offer;
 mod pay;
+mod progress;
 mod stop;
 mod tls;
 mod watch;

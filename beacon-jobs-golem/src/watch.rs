@@ -13,6 +13,7 @@ use crate::convert;
 use crate::deal::Deal;
 use crate::error::CallError;
 use crate::executor::Inner;
+use crate::progress::Progress;
 
 /// How long the daemon holds a poll for results.
 const HOLD: Duration = Duration::from_secs(20);
@@ -42,12 +43,14 @@ impl Inner {
         {
             tracing::debug!(%error, demand, "the demand is not ended yet");
         }
+        let commands = commands_of(cx);
+        let progress = Progress::new(cx, &commands);
         let results = tokio::select! {
             biased;
-            results = self.results(&deal, agreement, activity, batch) => results?,
+            results = self.results(&deal, agreement, activity, batch, &progress) => results?,
             error = self.accept_notes(&deal, agreement) => return Err(error),
+            never = self.follow(activity, batch, &progress) => match never {},
         };
-        let commands = commands_of(cx);
         if let Some(failure) = convert::failure(&results, &commands) {
             return Err(failure);
         }
@@ -75,11 +78,16 @@ impl Inner {
         agreement: &str,
         activity: &str,
         batch: &str,
+        progress: &Progress<'_>,
     ) -> Result<Vec<CommandResult>, ExecuteError> {
         let mut pause = FIRST_PAUSE;
         let mut unreadable = 0;
         loop {
-            match self.client.results(activity, batch, HOLD).await {
+            let answer = self.client.results(activity, batch, HOLD).await;
+            if let Ok(results) = &answer {
+                progress.results(results);
+            }
+            match answer {
                 Ok(results) if results.iter().any(|it| it.is_batch_finished || it.result != "Ok") => {
                     return Ok(results);
                 }

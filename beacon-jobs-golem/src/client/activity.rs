@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Call, Client, checked_id};
+use super::{Call, Client, Stream, checked_id};
 use crate::error::CallError;
 
 const A: &str = "activity-api";
@@ -96,6 +96,29 @@ impl Client {
     ) -> Result<Vec<CommandResult>, CallError> {
         let path = [A, "v1", "activity", activity, "exec", batch];
         self.read(Call::new("GetResults", Method::GET, &path).timeout(hold)).await
+    }
+
+    /// The results of the first commands, up to the one at `index`. The daemon holds the call for up to `hold` until that
+    /// one has ended, and says 408 then.
+    ///
+    /// It tells progress and no outcome: `is_batch_finished` is set for the last one asked for, and only that one
+    /// has its output.
+    pub(crate) async fn results_to(
+        &self,
+        activity: &str,
+        batch: &str,
+        index: usize,
+        hold: Duration,
+    ) -> Result<Vec<CommandResult>, CallError> {
+        let path = [A, "v1", "activity", activity, "exec", batch];
+        let call = Call::new("GetResultsTo", Method::GET, &path).query("commandIndex", index);
+        self.read(call.timeout(hold)).await
+    }
+
+    /// The stream of what happens to a script from now on.
+    pub(crate) async fn events(&self, activity: &str, batch: &str) -> Result<Stream, CallError> {
+        let path = [A, "v1", "activity", activity, "exec", batch];
+        self.stream(Call::new("StreamResults", Method::GET, &path)).await
     }
 
     pub(crate) async fn state(&self, activity: &str) -> Result<State, CallError> {

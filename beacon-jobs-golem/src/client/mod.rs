@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use beacon_jobs::clock::Clock;
 use beacon_jobs::{Error, ErrorKind};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, Url};
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, RequestBuilder, Response, Url};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -56,6 +57,20 @@ struct Call<'a> {
     query: Vec<(&'static str, String)>,
     body: Option<Value>,
     limit: Duration,
+}
+
+/// An answer that comes bit by bit.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    name: &'static str,
+    response: Response,
+}
+
+impl Stream {
+    /// The next bytes; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, CallError> {
+        self.response.chunk().await.map_err(|error| CallError::sending(self.name, error))
+    }
 }
 
 impl<'a> Call<'a> {
@@ -138,8 +153,7 @@ impl Client {
         self.send(call).await.map(drop)
     }
 
-    async fn send(&self, call: Call<'_>) -> Result<String, CallError> {
-        let name = call.name;
+    fn request(&self, call: Call<'_>) -> RequestBuilder {
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(call.path);
@@ -147,13 +161,32 @@ impl Client {
         if !call.query.is_empty() {
             url.query_pairs_mut().extend_pairs(call.query);
         }
-        let mut request = self.http.request(call.method, url).timeout(call.limit);
-        request = request.header(AUTHORIZATION, self.authorization.clone());
-        if let Some(body) = call.body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        let request = self.http.request(call.method, url).header(AUTHORIZATION, self.authorization.clone());
+        match call.body {
+            Some(body) => request.header(CONTENT_TYPE, "application/json").body(body.to_string()),
+            None => request,
         }
+    }
+
+    /// Asks for a stream. It is to begin within the call's limit, and may go on for ever.
+    async fn stream(&self, call: Call<'_>) -> Result<Stream, CallError> {
+        let (name, limit) = (call.name, call.limit);
+        // The daemon knows it in this very form alone.
+        let request = self.request(call).header(ACCEPT, "text/event-stream");
+        let response = tokio::select! {
+            response = request.send() => response.map_err(|error| CallError::sending(name, error))?,
+            () = self.clock.sleep(limit) => return Err(CallError::late(name)),
+        };
+        match response.status() {
+            status if status.is_success() => Ok(Stream { name, response }),
+            status => Err(CallError::refused(name, status.as_u16(), "")),
+        }
+    }
+
+    async fn send(&self, call: Call<'_>) -> Result<String, CallError> {
+        let (name, limit) = (call.name, call.limit);
         let failed = |error| CallError::sending(name, error);
-        let mut response = request.send().await.map_err(failed)?;
+        let mut response = self.request(call).timeout(limit).send().await.map_err(failed)?;
         let status = response.status();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {

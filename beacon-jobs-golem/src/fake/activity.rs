@@ -168,6 +168,36 @@ impl Shared {
         ok(so_far.map_or_else(|| json!([]), |batch| json!(batch.results)))
     }
 
+    /// The results up to the command asked for, once that one has ended. As the daemon has it, the last one of these says
+    /// that the batch is finished, whether or not it is.
+    pub(super) async fn results_to(&self, asked: &Asked) -> Answer {
+        let (id, batch) = (asked.id(3).to_owned(), asked.id(5).to_owned());
+        let Some(last) = asked.query("commandIndex").and_then(|it| it.parse::<usize>().ok()) else {
+            return error(400, "Query deserialize error: invalid digit found in string");
+        };
+        let ended = self.wait(asked.hold(), |state| {
+            let Some(activity) = state.activities.get(&id).filter(|it| it.known) else {
+                return Some(unknown(&id));
+            };
+            if !activity.alive {
+                return Some(error(500, "GSB error: endpoint address not found"));
+            }
+            let Some(batch) = activity.batches.get(&batch) else {
+                return Some(error(404, "batch not found"));
+            };
+            let results = batch.results.get(..=last)?.iter().enumerate().map(|(index, result)| {
+                let mut result = result.clone();
+                if index < last {
+                    (result["stdout"], result["stderr"]) = (Value::Null, Value::Null);
+                }
+                result["isBatchFinished"] = json!(index == last || result["result"] == "Error");
+                result
+            });
+            Some(ok(results.collect()))
+        });
+        ended.await.unwrap_or_else(timeout)
+    }
+
     async fn clock_out(&self, hold: Duration) {
         beacon_jobs::clock::Clock::sleep(&self.clock, hold).await;
     }

@@ -9,6 +9,8 @@ pub enum Fault {
     Fails(u16, String),
     /// It does what it is asked, and answers with this body instead of its own.
     Answers(String),
+    /// It does nothing, and answers with this text again and again, without an end.
+    Endless(String),
     /// It does what it is asked, and the connection breaks before its answer.
     ReplyLost,
     /// It does what it is asked, and does not answer.

@@ -12,6 +12,7 @@ mod payment;
 mod provider;
 mod service;
 mod state;
+mod stream;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,6 +43,9 @@ pub enum Work {
     Fails(String),
     /// Goes on until it is ended.
     GoesOn,
+    /// Prints this line again and again, with a number behind it, and goes on until it is ended. It is streamed, which a stock provider does only
+    /// where the script asks for it.
+    Repeats(String),
 }
 
 /// What the provider does with an agreement.
@@ -95,6 +99,8 @@ pub struct Behaviour {
     pub image: Option<String>,
     /// The provider makes the activity, and its answer is too late: the daemon says 408 and knows of nothing.
     pub create_is_late: bool,
+    /// Whether the provider can stream what happens to a script. If not the daemon's stream breaks where it begins.
+    pub streams: bool,
     /// How long work lives on that is to end.
     pub end_after: Duration,
     /// The provider's node cannot be reached: nothing arrives, and what waits for it has no answer.
@@ -126,6 +132,7 @@ impl Default for Behaviour {
             deploy_after: Duration::from_millis(20),
             image: None,
             create_is_late: false,
+            streams: true,
             end_after: Duration::from_millis(20),
             frozen: false,
             agent_is_dead: false,
@@ -315,6 +322,12 @@ impl Yagna {
     #[must_use]
     pub fn stuck(&self) -> usize {
         self.shared.state().stuck
+    }
+
+    /// How many streams of scripts are open.
+    #[must_use]
+    pub fn listeners(&self) -> usize {
+        self.shared.state().listeners
     }
 
     /// All agreements, in the order in which they were made.

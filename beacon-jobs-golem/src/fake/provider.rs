@@ -24,6 +24,7 @@ impl Shared {
         if let Some(script) = running.batches.get_mut(batch) {
             while !script.is_over() {
                 let Some(command) = script.commands.get(script.results.len()).cloned() else { break };
+                script.start(&now);
                 let result = if command.get("deploy").is_some() {
                     deploy(wanted.as_deref(), image.as_deref())
                 } else if let Some(run) = command.get("run") {
@@ -32,6 +33,7 @@ impl Shared {
                         Some(result) => result,
                         None => {
                             script.goes_on = true;
+                            script.repeats = repeated(run, &programs);
                             running.computes = true;
                             break;
                         }
@@ -54,6 +56,7 @@ impl Shared {
         for (id, activity) in state.activities.iter_mut().filter(|(_, it)| it.alive) {
             for (name, batch) in activity.batches.iter_mut().filter(|(_, batch)| batch.goes_on) {
                 batch.goes_on = false;
+                batch.repeats = None;
                 batch.push(Ok("done\n".to_owned()), &now);
                 activity.computes = false;
                 on.push((id.clone(), name.clone()));
@@ -212,6 +215,14 @@ fn deploy(wanted: Option<&str>, image: Option<&str>) -> Result<String, Failed> {
     }
 }
 
+/// What a command prints again and again.
+fn repeated(run: &Value, programs: &std::collections::HashMap<String, Work>) -> Option<String> {
+    match programs.get(run["entry_point"].as_str()?)? {
+        Work::Repeats(line) => Some(line.clone()),
+        _ => None,
+    }
+}
+
 /// What a command brings; nothing where it goes on.
 fn result_of(
     run: &Value,
@@ -228,7 +239,7 @@ fn result_of(
         Some(Work::Prints(text)) => Some(Ok(text.clone())),
         Some(Work::Echoes) => Some(Ok(words.collect())),
         Some(Work::Fails(said)) => Some(Err(exited(1, format!("{said}\n")))),
-        Some(Work::GoesOn) => None,
+        Some(Work::GoesOn | Work::Repeats(_)) => None,
         None => Some(Err(exited(127, format!("{entry_point}: not found\n")))),
     }
 }

@@ -7,14 +7,17 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State as Extract;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use beacon_jobs::clock::Clock;
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::{APPKEY, Fault, IDENTITY, Shared};
+
+const STREAM: &str = "StreamResults";
 
 /// An answer: a status, and what its body says.
 pub(super) type Answer = (u16, Value);
@@ -33,6 +36,8 @@ pub(super) struct Asked {
     pub(super) path: Vec<String>,
     query: HashMap<String, String>,
     pub(super) body: Value,
+    /// It is to be answered by a stream.
+    streams: bool,
 }
 
 impl Asked {
@@ -44,6 +49,15 @@ impl Asked {
     pub(super) fn hold(&self) -> Duration {
         let seconds = self.query("timeout").and_then(|it| it.parse().ok()).unwrap_or(5.0);
         Duration::try_from_secs_f32(seconds).unwrap_or_default()
+    }
+
+    /// Which call for results it is.
+    fn results(&self) -> &'static str {
+        match self.query("commandIndex") {
+            _ if self.streams => STREAM,
+            Some(_) => "GetResultsTo",
+            None => "GetResults",
+        }
     }
 
     /// The name at a place of the path.
@@ -72,6 +86,7 @@ async fn handle(
 }
 
 async fn answer(shared: Arc<Shared>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let streams = headers.get(ACCEPT).is_some_and(|it| it == "text/event-stream");
     let key = headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok()).unwrap_or_default();
     if key != format!("Bearer {APPKEY}") {
         return (StatusCode::UNAUTHORIZED, "Invalid application key").into_response();
@@ -81,6 +96,7 @@ async fn answer(shared: Arc<Shared>, method: Method, uri: Uri, headers: HeaderMa
         path: uri.path().split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect(),
         query: query.map(|(name, value)| (name.to_owned(), value.replace("%3A", ":"))).collect(),
         body: serde_json::from_slice(&body).unwrap_or_default(),
+        streams,
     };
     let Some(call) = named(&method, &asked) else { return StatusCode::NOT_FOUND.into_response() };
     let fault = {
@@ -90,11 +106,16 @@ async fn answer(shared: Arc<Shared>, method: Method, uri: Uri, headers: HeaderMa
     };
     shared.changed.notify_waiters();
     match fault {
+        None if call == STREAM => shared.stream(&asked),
         None => respond(act(shared, call, asked).await),
         Some(Fault::Fails(status, body)) => text(status, body),
         Some(Fault::Answers(body)) => {
             let (status, _) = detached(shared, call, asked).await;
             text(status, body)
+        }
+        Some(Fault::Endless(body)) => {
+            let again = futures_util::stream::repeat(Bytes::from(body)).map(Ok::<_, std::io::Error>);
+            Response::new(Body::from_stream(again))
         }
         Some(Fault::ReplyLost) => {
             detached(shared, call, asked).await;
@@ -129,7 +150,7 @@ async fn stay(shared: &Shared) -> Response {
 }
 
 /// A connection that breaks before the answer has arrived.
-fn broken() -> Response {
+pub(super) fn broken() -> Response {
     let breaks = futures_util::stream::iter([Err::<Bytes, _>(std::io::Error::other("the connection broke"))]);
     Response::new(Body::from_stream(breaks))
 }
@@ -170,7 +191,7 @@ fn named(method: &Method, asked: &Asked) -> Option<&'static str> {
         ("GET", ["activity-api", "v1", "activity", _, "state"]) => "GetState",
         ("GET", ["activity-api", "v1", "activity", _, "usage"]) => "GetUsage",
         ("POST", ["activity-api", "v1", "activity", _, "exec"]) => "Exec",
-        ("GET", ["activity-api", "v1", "activity", _, "exec", _]) => "GetResults",
+        ("GET", ["activity-api", "v1", "activity", _, "exec", _]) => asked.results(),
         ("POST", ["payment-api", "v1", "allocations"]) => "CreateAllocation",
         ("GET", ["payment-api", "v1", "allocations"]) => "ListAllocations",
         ("DELETE", ["payment-api", "v1", "allocations", _]) => "ReleaseAllocation",
@@ -193,6 +214,9 @@ async fn act(shared: Arc<Shared>, call: &'static str, asked: Asked) -> Answer {
         "DestroyActivity" => shared.destroy(&asked).await,
         "GetState" => shared.get_state(&asked).await,
         "GetResults" => shared.results(&asked).await,
+        "GetResultsTo" => shared.results_to(&asked).await,
+        // What is streamed is no answer of this form.
+        STREAM => ok(Value::Null),
         "Subscribe" | "ListDemands" | "Unsubscribe" | "Counter" | "Decline" | "CreateAgreement"
         | "ListAgreements" | "GetAgreement" | "ConfirmAgreement" | "CancelAgreement" => {
             shared.market(call, &asked)

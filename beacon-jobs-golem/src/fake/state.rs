@@ -71,6 +71,10 @@ pub(super) struct Batch {
     pub(super) results: Vec<Value>,
     /// It waits at a command that goes on.
     pub(super) goes_on: bool,
+    /// What that one prints meanwhile.
+    pub(super) repeats: Option<String>,
+    /// What has happened to it, for those who listen then.
+    pub(super) events: Vec<Value>,
 }
 
 #[derive(Debug)]
@@ -97,6 +101,8 @@ pub(super) struct State {
     /// Its process is dead.
     pub(super) is_down: bool,
     pub(super) stuck: usize,
+    /// How many streams are open.
+    pub(super) listeners: usize,
     pub(super) received: HashMap<&'static str, usize>,
     named: u64,
 }
@@ -154,6 +160,8 @@ impl Batch {
             Ok(stdout) => (stdout, String::new(), None),
             Err(failed) => (String::new(), failed.stderr, Some(failed.message)),
         };
+        let finished = json!({ "return_code": i32::from(outcome != "Ok"), "message": message });
+        self.tell(index, json!({ "finished": finished }), at);
         let [stdout, stderr] = [stdout, stderr].map(|said| Some(said).filter(|said| !said.is_empty()));
         self.results.push(json!({
             "index": index, "eventDate": at, "result": outcome, "stdout": stdout, "stderr": stderr,

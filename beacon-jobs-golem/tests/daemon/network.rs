@@ -35,6 +35,8 @@ impl Network {
         network.install("fail", "echo 'no such model' >&2; exit 1");
         network.install("go_on", "while [ ! -e complete ]; do sleep 0.02; done; echo done");
         network
+            .install("tick", "n=0; while [ ! -e complete ]; do n=$((n + 1)); echo tick $n; sleep 0.05; done");
+        network
     }
 
     fn install(&self, program: &str, script: &str) {

@@ -80,6 +80,7 @@ impl World for Network {
                 Trouble::EndsAfter(time) => manners.end_after = time,
                 Trouble::InvoiceAfter(time) => manners.invoice_after = Some(time),
                 Trouble::NoteEvery(time) => manners.note_every = time,
+                Trouble::NoStream(none) => manners.streams = !none,
                 Trouble::Frozen(_) => {}
             }),
         }

@@ -29,6 +29,7 @@ pub(crate) async fn yagna() -> Yagna {
     yagna.install("echo", Work::Echoes);
     yagna.install("fail", Work::Fails("no such model".to_owned()));
     yagna.install("go_on", Work::GoesOn);
+    yagna.install("tick", Work::Repeats("tick".to_owned()));
     yagna
 }
 

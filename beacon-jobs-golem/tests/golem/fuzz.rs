@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::bed::{Bed, LONG, input};
 
 /// Every call of a beginning and an end.
-const CALLS: [&str; 18] = [
+const CALLS: [&str; 20] = [
     "Me",
     "CreateAllocation",
     "Decorate",
@@ -24,6 +24,8 @@ const CALLS: [&str; 18] = [
     "ListActivities",
     "Exec",
     "GetResults",
+    "GetResultsTo",
+    "StreamResults",
     "GetState",
     "DestroyActivity",
     "GetAgreement",

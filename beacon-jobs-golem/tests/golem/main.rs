@@ -7,6 +7,7 @@ mod errors;
 mod fuzz;
 mod hostile;
 mod money;
+mod progress;
 #[path = "../scenarios/mod.rs"]
 mod scenarios;
 mod secrets;

@@ -56,6 +56,7 @@ impl World for Fake {
             Trouble::EndsAfter(time) => behaviour.end_after = time,
             Trouble::InvoiceAfter(time) => behaviour.invoice_after = Some(time),
             Trouble::NoteEvery(time) => behaviour.note_every = time,
+            Trouble::NoStream(none) => behaviour.streams = !none,
         });
     }
 

@@ -151,7 +151,7 @@ pub(super) async fn until(what: &str, look: impl AsyncFnMut() -> bool) {
     assert!(comes_true(look).await, "it does not come to this: {what}");
 }
 
-async fn comes_true(mut look: impl AsyncFnMut() -> bool) -> bool {
+pub(super) async fn comes_true(mut look: impl AsyncFnMut() -> bool) -> bool {
     let give_up = SystemClock.uptime() + LONG;
     while SystemClock.uptime() < give_up {
         if look().await {

@@ -4,6 +4,7 @@
 mod bed;
 mod begin;
 mod outcome;
+mod progress;
 mod stop;
 mod trouble;
 
@@ -13,6 +14,7 @@ use beacon_jobs_golem::Builder;
 
 pub(crate) use self::begin::*;
 pub(crate) use self::outcome::*;
+pub(crate) use self::progress::*;
 pub(crate) use self::stop::*;
 pub(crate) use self::trouble::*;
 
@@ -31,6 +33,8 @@ pub(crate) enum Trouble {
     InvoiceAfter(Duration),
     /// How often a debit note comes.
     NoteEvery(Option<Duration>),
+    /// The provider cannot stream what happens.
+    NoStream(bool),
 }
 
 /// What the requestor's daemon has on record.
@@ -46,8 +50,9 @@ pub(crate) struct Books {
 }
 
 /// A requestor's daemon with a provider behind it that has the programs `echo`, which prints its arguments each
-/// on a line, `fail`, which complains that there is `no such model` and fails, and `go_on`, which
-/// goes on until it is completed and prints `done` then. No image can be deployed but that of the hash `cd…`.
+/// on a line, `fail`, which complains that there is `no such model` and fails, `go_on`, which
+/// goes on until it is completed and prints `done` then, and `tick`, which prints
+/// `tick` with numbers again and again until then. No image can be deployed but that of the hash `cd…`.
 pub(crate) trait World: Send + Sync + 'static {
     /// An executor for it whose limits are as short as they can be.
     fn executor(&self) -> Builder;
@@ -85,6 +90,9 @@ macro_rules! each_scenario {
             no_offer_that_fits_is_told_so,
             an_invoice_that_comes_late_is_settled_after_the_output,
             debit_notes_are_accepted_until_a_cancel,
+            commands_that_are_done_are_counted_while_the_next_one_runs,
+            the_last_line_of_what_runs_is_shown,
+            a_provider_that_cannot_stream_costs_no_more_than_the_lines,
             the_next_node_watches_work_that_goes_on,
             a_cancel_while_offers_are_looked_for_leaves_nothing,
             a_cancel_before_an_approval_takes_the_agreement_back,

@@ -8,14 +8,15 @@ use beacon_jobs::clock::{Clock, SystemClock};
 use rustix::process::Pid;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use super::process::{Running, Runtime, lives};
 use super::{Shared, gsb};
 
 /// How often an exe-unit reports its counters; without them it is taken for dead after five seconds.
 const REPORT: Duration = Duration::from_secs(1);
-const KINDS: &[&str] = &["Exec", "GetExecBatchResults", "GetActivityState", "GetRunningCommand"];
+const KINDS: &[&str] =
+    &["Exec", "GetExecBatchResults", "StreamExecBatchResults", "GetActivityState", "GetRunningCommand"];
 
 /// What is known of an activity at the provider's place.
 #[derive(Debug)]
@@ -32,7 +33,20 @@ struct Seen {
     runtime: Option<Pid>,
     command: Option<Pid>,
     begun: usize,
-    batches: BTreeMap<String, watch::Sender<Vec<Value>>>,
+    batches: BTreeMap<String, Batch>,
+}
+
+/// A script, with the results that there are, and what happens for those who listen.
+#[derive(Debug)]
+struct Batch {
+    results: watch::Sender<Vec<Value>>,
+    events: broadcast::Sender<Value>,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { results: watch::Sender::default(), events: broadcast::Sender::new(16) }
+    }
 }
 
 impl Activity {
@@ -135,21 +149,35 @@ impl Activity {
         match &*kind {
             "Exec" => {
                 let script = asked["exeScript"].as_array().cloned().unwrap_or_default();
-                self.seen.lock().unwrap().batches.insert(batch.clone(), watch::Sender::default());
+                self.seen.lock().unwrap().batches.insert(batch.clone(), Batch::default());
                 tokio::spawn(self.script(shared, group, batch.clone(), script));
                 Ok(json!(batch))
             }
             "GetExecBatchResults" => {
-                let results = self.seen.lock().unwrap().batches.get(&batch).map(watch::Sender::subscribe);
+                let results = self.seen.lock().unwrap().batches.get(&batch).map(|it| it.results.subscribe());
                 let Some(mut results) = results else { return Err(json!({ "notFound": "batch_id" })) };
                 let hold = Duration::from_secs_f64(asked["timeout"].as_f64().unwrap_or_default());
-                tokio::select! {
-                    over = results.wait_for(|results| is_over(results)) => Ok(json!(*over.unwrap())),
-                    () = SystemClock.sleep(hold) => {
-                        let results = &self.seen.lock().unwrap().batches[&batch];
-                        Ok(json!(*results.borrow()))
-                    }
+                let last = asked["commandIndex"].as_u64().and_then(|index| usize::try_from(index).ok());
+                let is_there = |results: &Vec<Value>| match last {
+                    Some(last) => results.len() > last,
+                    None => is_over(results),
+                };
+                let is_late = tokio::select! {
+                    there = results.wait_for(is_there) => there.is_err(),
+                    () = SystemClock.sleep(hold) => true,
+                };
+                let results = results.borrow().clone();
+                match last {
+                    None => Ok(json!(results)),
+                    Some(_) if is_late => Err(json!("timeout")),
+                    Some(last) => Ok(first_ones(results, last)),
                 }
+            }
+            // The daemon takes one answer for each message, so a stream has one event here, and ends.
+            "StreamExecBatchResults" if shared.manners().streams => {
+                let events = self.seen.lock().unwrap().batches.get(&batch).map(|it| it.events.subscribe());
+                let Some(mut events) = events else { return Err(json!({ "notFound": "batch_id" })) };
+                events.recv().await.map_err(|error| json!({ "service": error.to_string() }))
             }
             other => Err(json!({ "service": format!("{other} is not served") })),
         }
@@ -163,18 +191,32 @@ impl Activity {
             if Some(index) == first {
                 self.seen.lock().unwrap().begun += 1;
             }
-            let (outcome, stdout, stderr) = self.command(&shared, group, &command).await;
+            let tell = |kind| self.tell_of(&batch, index, &kind);
+            tell(json!({ "started": { "command": command } }));
+            let line = |line: &str| tell(json!({ "stdout": format!("{line}\n") }));
+            let (outcome, stdout, stderr) = self.command(&shared, group, &command, line).await;
             let is_last = index == last || outcome.is_err();
             let result = json!({
                 "index": index, "eventDate": SystemClock.now().format(&Rfc3339).unwrap(),
                 "result": if outcome.is_ok() { "Ok" } else { "Error" },
                 "stdout": stdout, "stderr": stderr, "message": outcome.as_ref().err(), "isBatchFinished": is_last,
             });
-            self.seen.lock().unwrap().batches[&batch].send_modify(|results| results.push(result));
+            self.seen.lock().unwrap().batches[&batch].results.send_modify(|results| results.push(result));
+            let code = i32::from(outcome.is_err());
+            tell(json!({ "finished": { "return_code": code, "message": outcome.as_ref().err() } }));
             if outcome.is_err() {
                 return;
             }
         }
+    }
+
+    /// Tells those who listen.
+    fn tell_of(&self, batch: &str, index: usize, kind: &Value) {
+        let at = SystemClock.now().format(&Rfc3339).unwrap();
+        let at = at.trim_end_matches('Z');
+        let event = json!({ "batch_id": batch, "index": index, "timestamp": at, "kind": kind });
+        // Nobody may listen.
+        let _ = self.seen.lock().unwrap().batches[batch].events.send(event);
     }
 
     async fn command(
@@ -182,6 +224,7 @@ impl Activity {
         shared: &Shared,
         group: Pid,
         command: &Value,
+        line: impl Fn(&str) + Send + Sync,
     ) -> (Result<(), String>, Value, Value) {
         let nothing = |outcome| (outcome, Value::Null, Value::Null);
         if command.get("deploy").is_some() {
@@ -204,7 +247,7 @@ impl Activity {
             Err(why) => return nothing(Err(format!("Runtime error: {why}"))),
         };
         self.seen.lock().unwrap().command = Some(running.pid());
-        let output = running.output().await;
+        let output = running.output(line).await;
         let outcome = match output.status.code() {
             Some(0) => Ok(()),
             code => Err(format!("ExeScript command exited with code {}", code.unwrap_or(-1))),
@@ -216,6 +259,19 @@ impl Activity {
 /// An output that is empty is none, as an exe-unit has it.
 fn text(output: &[u8]) -> Value {
     if output.is_empty() { Value::Null } else { json!(String::from_utf8_lossy(output)) }
+}
+
+/// The results up to one. As an exe-unit has it, that one says that the batch is finished, and it alone has output.
+fn first_ones(mut results: Vec<Value>, last: usize) -> Value {
+    results.truncate(last + 1);
+    for (index, result) in results.iter_mut().enumerate() {
+        if index == last {
+            result["isBatchFinished"] = json!(true);
+        } else {
+            (result["stdout"], result["stderr"]) = (Value::Null, Value::Null);
+        }
+    }
+    json!(results)
 }
 
 fn is_over(results: &[Value]) -> bool {

@@ -34,6 +34,8 @@ pub(crate) struct Manners {
     pub(crate) invoice_after: Option<Duration>,
     /// How often a debit note comes while an activity lives; `None`: never.
     pub(crate) note_every: Option<Duration>,
+    /// Whether it streams what happens to a script.
+    pub(crate) streams: bool,
 }
 
 impl Default for Manners {
@@ -44,6 +46,7 @@ impl Default for Manners {
             end_after: Duration::ZERO,
             invoice_after: Some(Duration::ZERO),
             note_every: None,
+            streams: true,
         }
     }
 }

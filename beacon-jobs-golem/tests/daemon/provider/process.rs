@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use beacon_jobs::clock::{Clock, SystemClock};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process, test_kill_process_group};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 const LOOK: Duration = Duration::from_millis(2);
@@ -72,8 +73,20 @@ impl Running {
         pid(&self.0)
     }
 
-    pub(super) async fn output(self) -> Output {
-        self.0.wait_with_output().await.unwrap()
+    /// Waits for its end, and hands over each line of its output as it comes.
+    pub(super) async fn output(mut self, line: impl Fn(&str) + Send + Sync) -> Output {
+        let mut lines = BufReader::new(self.0.stdout.take().unwrap()).lines();
+        let printed = async {
+            let mut all = String::new();
+            while let Some(next) = lines.next_line().await.unwrap() {
+                line(&next);
+                all.push_str(&next);
+                all.push('\n');
+            }
+            all.into_bytes()
+        };
+        let (stdout, ended) = tokio::join!(printed, self.0.wait_with_output());
+        Output { stdout, ..ended.unwrap() }
     }
 }
 
