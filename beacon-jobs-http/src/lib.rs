@@ -33,7 +33,8 @@
 //! | GET `/healthz`, `/readyz` | alive; ready, that is, the store answers |
 //!
 //! An execution's `id` is its place in the job's list, counted from 0, in decimal digits. A job's
-//! `spec` holds its rules; its executions have rows.
+//! `spec` holds its rules; its executions have rows, each with its `progress`, where its executor tells:
+//! `done`, `total` and `message`, each but `done` null where it is not known.
 //!
 //! # Cancelling many
 //! Cancelled are the jobs that fit all of the filter and that the caller may cancel: with `ids` (at
@@ -55,14 +56,15 @@
 //!
 //! | event | data |
 //! |---|---|
-//! | `execution` | `job_id`, `id`, `status`, `attempt`, `started_at`, `finished_at`, `error`; when its status or attempt changed |
+//! | `execution` | `job_id`, `id`, `status`, `attempt`, `started_at`, `finished_at`, `progress`, `error`; when its status or attempt changed, or how far it has come while it runs |
 //! | `stop` | `job_id`, `execution_id`, and `state`, `requested_at`, `confirmed_at`, `evidence`, `why` of the execution's stop; when its state changed |
 //! | `job` | the job as the list of jobs has it, with `stops` (counts by state) and `over` |
 //!
 //! The stream ends after the job has its outcome and every stop is settled; `over` is true in the last
 //! event. An `id` sent back as `Last-Event-ID`, to any node, goes on after its event: nothing is told
-//! twice. Of a large job whose executions are in very mixed states it may not hold all, and then
-//! those at the end of the list are told again. One that cannot be read counts as none. A comment
+//! twice, but how far executions under way have come. Of a large job whose executions are in very mixed
+//! states it may not hold all, and then those at the end of the list are told again. One that cannot be
+//! read counts as none. A comment
 //! comes every 15 seconds without news. Once a minute it is looked at whether the credential that the
 //! stream was asked for with is still good; a session that has ended ends the stream.
 //!
