@@ -33,8 +33,8 @@
 //! | GET `/healthz`, `/readyz` | alive; ready, that is, the store answers |
 //!
 //! An execution's `id` is its place in the job's list, counted from 0, in decimal digits. A job's
-//! `spec` holds its rules; its executions have rows, each with its `progress`, where its executor tells:
-//! `done`, `total` and `message`, each but `done` null where it is not known.
+//! `spec` holds its rules; its executions have rows. `progress` of a row is how far its latest attempt has
+//! come, where its executor tells: `done`, with `total` and `message` or null.
 //!
 //! # Cancelling many
 //! Cancelled are the jobs that fit all of the filter and that the caller may cancel: with `ids` (at
