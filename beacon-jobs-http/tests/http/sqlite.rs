@@ -1,6 +1,7 @@
 //! The real store, while its file is locked by somebody else, and when it is gone.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,12 @@ async fn open(folder: &TempDir) -> SqliteStore {
     options.open(folder.path().join("jobs.db")).await.unwrap()
 }
 
+/// Whether this process has a file in the folder open.
+fn is_open(folder: &Path) -> bool {
+    let open = fs::read_dir("/proc/self/fd").unwrap();
+    open.filter_map(|file| fs::read_link(file.ok()?.path()).ok()).any(|file| file.starts_with(folder))
+}
+
 #[tokio::test]
 async fn while_the_file_is_locked_a_cancel_is_503_and_afterwards_it_holds() {
     let file = File::new().await;
@@ -75,14 +82,20 @@ async fn when_the_file_is_gone_a_cancel_is_503_and_nothing_is_signalled() {
     fs::rename(file.folder.path(), &away).unwrap();
     for replaced in [false, true] {
         if replaced {
-            fs::create_dir(file.folder.path()).unwrap();
-            open(&file.folder).await.migrate().await.unwrap();
+            let other = File::new().await;
+            other.store.close().await;
+            fs::rename(other.folder.keep(), file.folder.path()).unwrap();
         }
         world.send(Ask::cancel(&id)).await.problem(503, "store_unavailable");
         world.send(Ask::get("/readyz")).await.problem(503, "store_unavailable");
         assert!(!context.is_cancelled());
     }
 
+    // Threads of their own close what was given up, and take away the log of whatever file has its name then.
+    file.store.close().await;
+    while is_open(&away) || is_open(file.folder.path()) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     fs::remove_dir_all(file.folder.path()).unwrap();
     fs::rename(&away, file.folder.path()).unwrap();
     let again = open(&file.folder).await;
