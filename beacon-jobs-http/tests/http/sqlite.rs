@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use beacon_jobs::clock::{Clock, SystemClock};
 use beacon_jobs::store::sqlite::{SqliteStore, SqliteStoreOptions};
 use beacon_jobs::store::{ExecutionPage, JobStore};
 use serde_json::json;
@@ -94,7 +95,7 @@ async fn when_the_file_is_gone_a_cancel_is_503_and_nothing_is_signalled() {
     // Threads of their own close what was given up, and take away the log of whatever file has its name then.
     file.store.close().await;
     while is_open(&away) || is_open(file.folder.path()) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        SystemClock.sleep(Duration::from_millis(5)).await;
     }
     fs::remove_dir_all(file.folder.path()).unwrap();
     fs::rename(&away, file.folder.path()).unwrap();
