@@ -291,8 +291,9 @@ impl ExecutionContext {
     /// execution until the next attempt.
     ///
     /// It is written at once, and then about once a second: of what is told in between, the last. The
-    /// last of all is written before the attempt's result. What cannot be written is dropped, and
-    /// nothing waits for it: call this as often as there is news.
+    /// last of all is written before the attempt's result, which waits for that for a second at most.
+    /// Nothing else waits for it, and what cannot be written is dropped: call this as often as there is
+    /// news.
     pub fn report_progress(&self, progress: ExecutionProgress) {
         self.telling.tell(progress);
     }

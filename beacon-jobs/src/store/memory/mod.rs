@@ -167,7 +167,7 @@ impl JobStore for MemoryStore {
     }
 
     async fn report_progress(&self, reports: &[ReportProgress]) -> Result<Vec<bool>> {
-        Ok(self.write(|state, _| reports.iter().map(|report| state.report_progress(report)).collect()))
+        Ok(self.write(|state, _| reports.iter().map(|report| state.rows.report_progress(report)).collect()))
     }
 
     async fn seal(&self, seals: &[Seal]) -> Result<()> {

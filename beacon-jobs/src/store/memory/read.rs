@@ -85,7 +85,7 @@ impl State {
     }
 
     fn told(&self, execution: &ExecutionRow) -> Option<ExecutionProgress> {
-        self.told.get(execution.attempts.last()?).cloned()
+        self.rows.told.get(execution.attempts.last()?).cloned()
     }
 
     /// The stop that an execution shows.

@@ -6,11 +6,9 @@ use time::OffsetDateTime;
 
 use super::nodes::NodeRow;
 use crate::id::{AttemptId, IncarnationId, JobId};
-use crate::job::{
-    AuditAction, AuditEntry, Cancellation, ExecutionProgress, ExecutionSpec, JobSpec, JobStatus, Progress,
-};
+use crate::job::{AuditAction, AuditEntry, Cancellation, ExecutionSpec, JobSpec, JobStatus, Progress};
 use crate::store::rules::{AttemptRow, ExecutionRow, JobRow, Rows};
-use crate::store::{ReportProgress, Signal, StartExecution, StartOutcome, Submission, Submitted};
+use crate::store::{Signal, StartExecution, StartOutcome, Submission, Submitted};
 
 /// Everything in the store.
 #[derive(Debug, Default)]
@@ -25,8 +23,6 @@ pub(super) struct State {
     pub(super) running: BTreeMap<u64, JobId>,
     pub(super) keys: HashMap<(String, String), JobId>,
     pub(super) nodes: BTreeMap<IncarnationId, NodeRow>,
-    /// How far attempts have come, where that was told.
-    pub(super) told: HashMap<AttemptId, ExecutionProgress>,
     /// Stops by the time at which they are due.
     pub(super) due: BTreeSet<(OffsetDateTime, AttemptId)>,
     due_at: HashMap<AttemptId, OffsetDateTime>,
@@ -141,15 +137,6 @@ impl State {
         self.rows.start(now, &executor, start)
     }
 
-    pub(super) fn report_progress(&mut self, report: &ReportProgress) -> bool {
-        let may_report = self.rows.may_report(report);
-        if may_report {
-            self.told.insert(report.attempt, report.progress.clone());
-            self.rows.changes.job(&report.job);
-        }
-        may_report
-    }
-
     pub(super) fn progress(&self, id: &JobId) -> Progress {
         let mut progress = Progress::default();
         for (_, execution) in self.executions(id) {
@@ -209,7 +196,7 @@ impl State {
             };
             for attempt in execution.attempts {
                 self.rows.attempts.remove(&attempt);
-                self.told.remove(&attempt);
+                self.rows.told.remove(&attempt);
                 self.index_stop(attempt);
             }
         }

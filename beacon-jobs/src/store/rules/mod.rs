@@ -6,7 +6,7 @@
 mod progress;
 mod stops;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use super::{ExecutionResult, Fence, FinishExecution, Signal};
 use crate::cancel::StopMode;
 use crate::id::{AttemptId, JobId};
-use crate::job::{ExecutionStatus, Failure, JobStatus, StopRecord};
+use crate::job::{ExecutionProgress, ExecutionStatus, Failure, JobStatus, StopRecord};
 use crate::stop::{Handle, Minter, SealedBy, StopItem, StopState};
 
 /// The part of a job's row that decides.
@@ -187,6 +187,8 @@ pub(crate) struct Rows {
     pub(crate) jobs: HashMap<JobId, JobRow>,
     pub(crate) executions: HashMap<(JobId, u32), ExecutionRow>,
     pub(crate) attempts: HashMap<AttemptId, AttemptRow>,
+    /// How far attempts have come: what was told since these rows were loaded. No rule reads it.
+    pub(crate) told: BTreeMap<AttemptId, ExecutionProgress>,
     pub(crate) changes: Changes,
 }
 
@@ -202,7 +204,7 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    pub(crate) fn job(&mut self, id: &JobId) {
+    fn job(&mut self, id: &JobId) {
         if !matches!(self.signals.last(), Some(Signal::Job(last)) if last == id) {
             self.signals.push(Signal::Job(id.clone()));
         }

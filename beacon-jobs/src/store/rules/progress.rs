@@ -134,11 +134,16 @@ impl Rows {
         outcome
     }
 
-    /// Whether how far an attempt has come is taken from this writer.
-    pub(crate) fn may_report(&self, report: &ReportProgress) -> bool {
+    /// Records how far an attempt has come, where that is taken from this writer.
+    pub(crate) fn report_progress(&mut self, report: &ReportProgress) -> bool {
         let key = (report.job.clone(), report.index);
-        self.refusal(&report.job, report.fence).is_none()
-            && self.executions.get(&key).is_some_and(|execution| execution.is_current(report.attempt))
+        let may_report = self.refusal(&report.job, report.fence).is_none()
+            && self.executions.get(&key).is_some_and(|execution| execution.is_current(report.attempt));
+        if may_report {
+            self.told.insert(report.attempt, report.progress.clone());
+            self.changes.job(&report.job);
+        }
+        may_report
     }
 
     /// Records how an attempt ended.

@@ -95,7 +95,7 @@ impl Shared {
                 Outcome::Save(saves.iter().map(|save| set.rows.save_handle(now, save)).collect())
             }
             Self::Report(reports, _) => {
-                Outcome::Report(reports.iter().map(|report| set.report_progress(report)).collect())
+                Outcome::Report(reports.iter().map(|report| set.rows.report_progress(report)).collect())
             }
             Self::Seal(seals, _) => {
                 seals.iter().for_each(|seal| set.rows.seal(now, *seal));

@@ -12,11 +12,11 @@ use super::codec::{self, blob_hex, nanos};
 use super::link::{Answers, Link};
 use super::statements;
 use crate::id::{AttemptId, JobId};
-use crate::job::{AuditAction, ExecutionProgress};
+use crate::job::AuditAction;
 use crate::store::rules::{AttemptRow, ExecutionRow, JobRow, Rows, StopRow};
 use crate::store::sql::{self, Cells, Fault, json, text};
 use crate::store::{
-    CloseStop, CloseStopOutcome, FinishExecution, FinishOutcome, ReportProgress, StartExecution, StartOutcome,
+    CloseStop, CloseStopOutcome, FinishExecution, FinishOutcome, StartExecution, StartOutcome,
 };
 
 /// What a batch touches.
@@ -51,8 +51,6 @@ pub(super) struct WorkingSet {
     executors: HashMap<(JobId, u32), String>,
     /// Executions whose result was written by this batch.
     finished: BTreeSet<(JobId, u32)>,
-    /// How far attempts have come, the last told of each.
-    told: BTreeMap<AttemptId, ExecutionProgress>,
     audit: Vec<(i64, i64, String, AuditAction, String, String)>,
 }
 
@@ -132,15 +130,6 @@ impl WorkingSet {
         self.rows.start(now, executor, start)
     }
 
-    pub(super) fn report_progress(&mut self, report: &ReportProgress) -> bool {
-        let may_report = self.rows.may_report(report);
-        if may_report {
-            self.told.insert(report.attempt, report.progress.clone());
-            self.rows.changes.job(&report.job);
-        }
-        may_report
-    }
-
     pub(super) fn finish(&mut self, now: OffsetDateTime, finish: &FinishExecution) -> FinishOutcome {
         let outcome = self.rows.finish(now, finish);
         if outcome == FinishOutcome::Finished {
@@ -192,9 +181,13 @@ impl WorkingSet {
             .iter()
             .filter_map(|(key, attempt)| Some(stop_tuple(*key, attempt.number, attempt.stop.as_ref()?)))
             .collect();
-        if !self.told.is_empty() {
-            let told: Vec<_> =
-                self.told.iter().map(|(id, progress)| (blob_hex(id.as_uuid()), json(progress))).collect();
+        if !self.rows.told.is_empty() {
+            let told: Vec<_> = self
+                .rows
+                .told
+                .iter()
+                .map(|(id, progress)| (blob_hex(id.as_uuid()), json(progress)))
+                .collect();
             link.run(link.call(statements::STORE_PROGRESS).bind(json(&told))).await?;
         }
         // The fewer statements, the fewer switches of threads.
